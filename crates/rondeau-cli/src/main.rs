@@ -1,0 +1,2 @@
+//! The `rondeau` command.
+fn main() {}

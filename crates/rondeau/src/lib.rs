@@ -1,0 +1,2 @@
+//! `lax.scan` for Rust.
+#![forbid(unsafe_code)]
