@@ -5,6 +5,12 @@
 //! given; every kernel that uses special instructions has a safe twin, chosen where the processor lacks them.
 //!
 //! In reading order:
-//! - [`cpu`]: which instruction set to use.
+//! - [`cpu`]: which instruction set to use;
+//! - [`Real`]: the element types, `f32` and `f64`;
+//! - [`gemm`]: matrix products of strided operands.
 
 pub mod cpu;
+pub mod gemm;
+mod real;
+
+pub use real::Real;
