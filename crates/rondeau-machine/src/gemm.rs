@@ -180,11 +180,6 @@ pub fn gemm_add<T: Real>(a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T]) {
     product(cpu::level(), a, b, c, Start::Old);
 }
 
-/// The part of [`Real`] that only this module uses and nobody else can implement.
-pub trait Product: sealed::Sealed {}
-impl Product for f32 {}
-impl Product for f64 {}
-
 pub(crate) mod sealed {
     use super::{Kernels, Level, Scratch};
 
