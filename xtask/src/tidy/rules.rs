@@ -99,10 +99,25 @@ impl Piece {
     }
 }
 
-/// The comments between the end of the statement or item before, and this token.
+/// Where the statement or item around this token starts: after the last `;`, `{` or `}` that is not
+/// inside parentheses or brackets of its own.
+fn start_of(tokens: &[Token<'_>], at: usize) -> usize {
+    let mut depth = 0_usize;
+    for (i, token) in tokens[..at].iter().enumerate().rev() {
+        match token.text {
+            _ if matches!(token.kind, Kind::Comment | Kind::Literal) => {}
+            ")" | "]" => depth += 1,
+            "(" | "[" => depth = depth.saturating_sub(1),
+            ";" | "{" | "}" if depth == 0 => return i + 1,
+            _ => {}
+        }
+    }
+    0
+}
+
+/// The comments between the start of the statement or item and this token.
 fn comments_before(tokens: &[Token<'_>], at: usize) -> String {
-    let ends = |token: &&Token<'_>| token.is(";") || token.is("{") || token.is("}");
-    let before = tokens[..at].iter().rev().take_while(|token| !ends(token));
+    let before = tokens[start_of(tokens, at)..at].iter();
     let comments = before.filter(|token| token.kind == Kind::Comment);
     comments
         .map(|comment| comment.text)
@@ -123,9 +138,8 @@ fn has_contract(tokens: &[Token<'_>], at: usize) -> bool {
         } else if tokens[i].is("{") && depth > 0 {
             depth -= 1;
         } else if tokens[i].is("{") {
-            let ends = |token: &Token<'_>| token.is(";") || token.is("{") || token.is("}");
-            let start = tokens[..i].iter().rposition(ends).map_or(0, |end| end + 1);
-            let has = |word: &str| tokens[start..i].iter().any(|token| token.is(word));
+            let header = &tokens[start_of(tokens, i)..i];
+            let has = |word: &str| header.iter().any(|token| token.is(word));
             return has("impl") && has("for")
                 || has("trait") && comments_before(tokens, i).contains("# Safety");
         }
@@ -267,6 +281,7 @@ mod tests {
         );
         assert!(machine("struct S { f: unsafe fn(u8), g: unsafe extern \"C\" fn(u8) }").is_empty());
         assert!(machine("impl<T> Lanes for A<T> { fn g() {} unsafe fn f() {} }").is_empty());
+        assert!(machine("impl Lanes for [f32; 8] { unsafe fn f() {} }").is_empty());
         assert_eq!(machine("impl A { unsafe fn f() {} }").len(), 1);
         assert!(
             machine("/// # Safety\n/// AVX2.\ntrait L { fn a() {} unsafe fn f(); }").is_empty()
