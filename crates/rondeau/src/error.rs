@@ -302,6 +302,12 @@ impl Error {
             .help("differentiate with respect to another argument, or convert it to a float")
     }
 
+    /// An argument is selected more than once.
+    pub(crate) fn selected_twice(op: &str, position: usize) -> Error {
+        let headline = format!("`{op}` is asked for argument {position} more than once");
+        Error::new(ErrorKind::Derivative, headline).help("name each argument once")
+    }
+
     /// A tangent or cotangent that does not fit its value.
     pub(crate) fn derivative_type(op: &str, what: &str, path: &str, need: &str, got: &str) -> Error {
         Error::new(ErrorKind::Derivative, format!("`{op}`: the {what} must have its value's type"))
