@@ -10,7 +10,7 @@
 //! Blocking does not break the chain, because a tile is loaded back before it is continued. The one exception
 //! is a matrix times a vector where the inner index is the contiguous one: there [`DOT_LANES`] chains run side
 //! by side and are added as a balanced tree. So the bits of a result depend on shape and layout, never on the
-//! instruction set, the blocking or the alignment; the safe code of [`portable`] is at once the fallback, the
+//! instruction set, the blocking or the alignment; the safe code of `portable` is at once the fallback, the
 //! definition and the oracle. No term is skipped: `0·inf` is NaN here as anywhere.
 
 mod kernel;
@@ -413,9 +413,16 @@ fn tiles<T: Real>(
                         } else {
                             (a.ptr(i0 + i, p0), a.row_stride, a.col_stride)
                         };
+                        let (rows, cols) = ((n_rows - i).min(step), (n_cols - j).min(panel));
+                        if cfg!(checked) {
+                            a.ptr(i0 + i + rows - 1, p0 + depth - 1);
+                            b.ptr(p0 + depth - 1, j0 + j + cols - 1);
+                            let last = (i0 + i + rows - 1) * n + j0 + j + cols - 1;
+                            assert!(last < c.len(), "internal: a tile outside the result");
+                        }
                         let tile = Tile {
-                            rows: (n_rows - i).min(step),
-                            cols: (n_cols - j).min(panel),
+                            rows,
+                            cols,
                             depth,
                             a: a_ptr,
                             a_row_stride,
