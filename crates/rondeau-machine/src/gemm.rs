@@ -485,8 +485,8 @@ fn pack_panels<T: Real>(
             }
             let mut r = 0;
             if source.col_stride == 1 {
-                while r + kernels.lanes <= rows {
-                    // SAFETY: `lanes` rows of `depth` contiguous elements of the matrix, into `lanes` of the
+                while r + kernels.strip <= rows {
+                    // SAFETY: `strip` rows of `depth` contiguous elements of the matrix, into `strip` of the
                     // `width` places of each of `depth` columns of the panel.
                     unsafe {
                         (kernels.transpose)(
@@ -497,7 +497,7 @@ fn pack_panels<T: Real>(
                             width,
                         );
                     }
-                    r += kernels.lanes;
+                    r += kernels.strip;
                 }
             }
             for r in r..rows {
