@@ -23,6 +23,7 @@ mod vector;
 use crate::Real;
 use crate::cpu::{self, Level};
 use kernel::{Kernels, Tile};
+use std::ops::Range;
 
 /// How many chains a dot product over contiguous operands runs side by side.
 ///
@@ -373,138 +374,204 @@ fn tiles<T: Real>(
     // kernel cannot read it in place: it needs contiguous rows of `b`, but any strides of `a`.
     let pack_b = b.col_stride != 1 || (m > 64 && k * n > 64 * 64);
     let pack_a = n > 4 * panel && m * k > 64 * 64;
-    let mut scratch = T::scratch().take();
-    for j0 in (0..n).step_by(BLOCK_COLS) {
-        let n_cols = (n - j0).min(BLOCK_COLS);
-        for p0 in (0..k).step_by(DEPTH) {
-            let depth = (k - p0).min(DEPTH);
-            let start = if p0 == 0 { start } else { Start::Old };
-            if pack_b {
-                pack_panels(
-                    kernels,
-                    b.transposed(),
-                    j0,
-                    n_cols,
-                    p0,
-                    depth,
-                    panel,
-                    &mut scratch.b,
-                );
-            }
-            for i0 in (0..m).step_by(BLOCK_ROWS) {
-                let n_rows = (m - i0).min(BLOCK_ROWS);
-                let step = if pack_a {
-                    kernels.packed_rows
+    let step = if pack_a {
+        kernels.packed_rows
+    } else {
+        kernels.rows
+    };
+    let packs = pack_a || pack_b;
+    let mut scratch = if packs {
+        T::scratch().take()
+    } else {
+        Scratch::default()
+    };
+    for j in blocks(n, BLOCK_COLS) {
+        for p in blocks(k, DEPTH) {
+            let start = if p.start == 0 { start } else { Start::Old };
+            let b_tiles = if pack_b {
+                pack_panels(kernels, b.transposed(), &j, &p, panel, &mut scratch.b)
+            } else {
+                Tiles::in_place(b.transposed(), &j, &p, panel)
+            };
+            for i in blocks(m, BLOCK_ROWS) {
+                let a_tiles = if pack_a {
+                    pack_panels(kernels, a, &i, &p, step, &mut scratch.a)
                 } else {
-                    kernels.rows
+                    Tiles::in_place(a, &i, &p, step)
                 };
-                if pack_a {
-                    pack_panels(kernels, a, i0, n_rows, p0, depth, step, &mut scratch.a);
-                }
-                for j in (0..n_cols).step_by(panel) {
-                    let (b_ptr, b_stride) = if pack_b {
-                        (scratch.b[j * depth..].as_ptr(), panel as isize)
-                    } else {
-                        (b.ptr(p0, j0 + j), b.row_stride)
-                    };
-                    for i in (0..n_rows).step_by(step) {
-                        let (a_ptr, a_row_stride, a_col_stride) = if pack_a {
-                            (scratch.a[i * depth..].as_ptr(), 1, step as isize)
-                        } else {
-                            (a.ptr(i0 + i, p0), a.row_stride, a.col_stride)
-                        };
-                        let (rows, cols) = ((n_rows - i).min(step), (n_cols - j).min(panel));
-                        if cfg!(checked) {
-                            a.ptr(i0 + i + rows - 1, p0 + depth - 1);
-                            b.ptr(p0 + depth - 1, j0 + j + cols - 1);
-                            let last = (i0 + i + rows - 1) * n + j0 + j + cols - 1;
-                            assert!(last < c.len(), "internal: a tile outside the result");
-                        }
-                        let tile = Tile {
-                            rows,
-                            cols,
-                            depth,
-                            a: a_ptr,
-                            a_row_stride,
-                            a_col_stride,
-                            b: b_ptr,
-                            b_stride,
-                            c: c[(i0 + i) * n + j0 + j..].as_mut_ptr(),
-                            c_stride: n,
-                            start,
-                        };
-                        // SAFETY: the tile lies inside `c` (rows `i0+i..`, columns `j0+j..`, clipped above);
-                        // its operands are either inside `a` and `b` by the invariant of `MatRef`, or whole
-                        // panels of the scratch vectors, which `pack_panels` has filled. The level of
-                        // `kernels` was checked by `product`.
-                        unsafe { (kernels.tile)(&tile) };
-                    }
-                }
+                let c = &mut c[i.start * n + j.start..(i.end - 1) * n + j.end];
+                // SAFETY: both operands have tiles of depth `p.len()` for all of `i` and `j`, those of `b`
+                // with contiguous rows, and the scratch vectors stay as they are until the next packing. The
+                // level of `kernels` was checked by `product`.
+                unsafe {
+                    block(
+                        kernels,
+                        &a_tiles,
+                        &b_tiles,
+                        [i.len(), p.len(), j.len()],
+                        c,
+                        n,
+                        start,
+                    )
+                };
             }
         }
     }
-    T::scratch().set(scratch);
+    if packs {
+        T::scratch().set(scratch);
+    }
 }
 
-/// Packs rows `i0..i0 + n_rows`, columns `p0..p0 + depth` of `source` into panels of `width` rows.
+/// The ranges of at most `size` that make up `0..n`.
+fn blocks(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    // `step_by` would divide, which the smallest products feel.
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let range = from..n.min(from + size);
+        from = range.end;
+        (!range.is_empty()).then_some(range)
+    })
+}
+
+/// One operand of a block, cut into tiles of `width` rows (`b` is seen as its transpose).
+struct Tiles<T> {
+    first: *const T,
+    width: usize,
+    /// From one tile to the next.
+    skip: isize,
+    row_stride: isize,
+    col_stride: isize,
+}
+
+impl<T: Real> Tiles<T> {
+    /// The tiles of rows `i` and columns `p` where they are.
+    fn in_place(source: MatRef<'_, T>, i: &Range<usize>, p: &Range<usize>, width: usize) -> Self {
+        if cfg!(checked) {
+            source.ptr(i.end - 1, p.end - 1);
+        }
+        Tiles {
+            first: source.ptr(i.start, p.start),
+            width,
+            skip: (width as isize).wrapping_mul(source.row_stride),
+            row_stride: source.row_stride,
+            col_stride: source.col_stride,
+        }
+    }
+
+    /// The address of tile `i`, which must be one.
+    fn tile(&self, i: usize) -> *const T {
+        self.first
+            .wrapping_offset((i as isize).wrapping_mul(self.skip))
+    }
+}
+
+/// `c = a·b` or `c += a·b` for a block of `c`, which starts at its first element and ends after its last.
+///
+/// # Safety
+/// The instruction set of `kernels` is available. `a` has tiles for `m` rows and `b` for `n`, of `depth` columns,
+/// all of them readable; `b` is contiguous along its rows.
+unsafe fn block<T: Real>(
+    kernels: &Kernels<T>,
+    a: &Tiles<T>,
+    b: &Tiles<T>,
+    [m, depth, n]: [usize; 3],
+    c: &mut [T],
+    c_stride: usize,
+    start: Start,
+) {
+    assert_eq!(
+        c.len(),
+        (m - 1) * c_stride + n,
+        "internal: a block of the result"
+    );
+    for (j_tile, j) in blocks(n, b.width).enumerate() {
+        for (i_tile, i) in blocks(m, a.width).enumerate() {
+            let tile = Tile {
+                rows: i.len(),
+                cols: j.len(),
+                depth,
+                a: a.tile(i_tile),
+                a_row_stride: a.row_stride,
+                a_col_stride: a.col_stride,
+                b: b.tile(j_tile),
+                b_stride: b.col_stride,
+                c: c[i.start * c_stride + j.start..].as_mut_ptr(),
+                c_stride,
+                start,
+            };
+            // SAFETY: rows `i` and columns `j` are inside `c` by its length, and the operands are readable
+            // by contract.
+            unsafe { (kernels.tile)(&tile) };
+        }
+    }
+}
+
+/// Packs rows `i` and columns `p` of `source` into panels of `width` rows.
 ///
 /// A panel holds its elements column after column, `width` at a time; rows that the matrix does not have are
 /// zeros. `b` is packed as its own transpose.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "a block is two ranges of a matrix"
-)]
 fn pack_panels<T: Real>(
     kernels: &Kernels<T>,
     source: MatRef<'_, T>,
-    i0: usize,
-    n_rows: usize,
-    p0: usize,
-    depth: usize,
+    i: &Range<usize>,
+    p: &Range<usize>,
     width: usize,
     packed: &mut Vec<T>,
-) {
-    let n_panels = n_rows.div_ceil(width);
-    if packed.len() < n_panels * width * depth {
-        packed.resize(n_panels * width * depth, T::ZERO);
+) -> Tiles<T> {
+    let size = width * p.len();
+    let n_panels = i.len().div_ceil(width);
+    if packed.len() < n_panels * size {
+        packed.resize(n_panels * size, T::ZERO);
     }
-    for (panel, i) in packed
-        .chunks_exact_mut(width * depth)
-        .zip((0..n_rows).step_by(width))
-    {
-        let rows = (n_rows - i).min(width);
-        if source.row_stride == 1 {
-            for (p, out) in panel.chunks_exact_mut(width).enumerate() {
-                let at = source.index(i0 + i, p0 + p);
-                out[..rows].copy_from_slice(&source.data[at..at + rows]);
-                out[rows..].fill(T::ZERO);
-            }
-        } else {
-            if rows < width {
-                panel.fill(T::ZERO);
-            }
-            let mut r = 0;
-            if source.col_stride == 1 {
-                while r + kernels.strip <= rows {
-                    // SAFETY: `strip` rows of `depth` contiguous elements of the matrix, into `strip` of the
-                    // `width` places of each of `depth` columns of the panel.
-                    unsafe {
-                        (kernels.transpose)(
-                            depth,
-                            source.ptr(i0 + i + r, p0),
-                            source.row_stride,
-                            panel[r..].as_mut_ptr(),
-                            width,
-                        );
-                    }
-                    r += kernels.strip;
-                }
-            }
-            for r in r..rows {
-                for p in 0..depth {
-                    panel[p * width + r] = source.data[source.index(i0 + i + r, p0 + p)];
-                }
-            }
+    for (panel, rows) in packed.chunks_exact_mut(size).zip(blocks(i.len(), width)) {
+        pack_panel(
+            kernels,
+            source,
+            i.start + rows.start..i.start + rows.end,
+            p,
+            width,
+            panel,
+        );
+    }
+    Tiles {
+        first: packed.as_ptr(),
+        width,
+        skip: size as isize,
+        row_stride: 1,
+        col_stride: width as isize,
+    }
+}
+
+fn pack_panel<T: Real>(
+    kernels: &Kernels<T>,
+    source: MatRef<'_, T>,
+    i: Range<usize>,
+    p: &Range<usize>,
+    width: usize,
+    panel: &mut [T],
+) {
+    if source.row_stride == 1 {
+        for (p, out) in p.clone().zip(panel.chunks_exact_mut(width)) {
+            let at = source.index(i.start, p);
+            out[..i.len()].copy_from_slice(&source.data[at..at + i.len()]);
+            out[i.len()..].fill(T::ZERO);
+        }
+        return;
+    }
+    if i.len() < width {
+        panel.fill(T::ZERO);
+    }
+    let mut r = 0;
+    while source.col_stride == 1 && r + kernels.strip <= i.len() {
+        let (from, to) = (source.ptr(i.start + r, p.start), panel[r..].as_mut_ptr());
+        // SAFETY: `strip` rows of `p.len()` contiguous elements of the matrix, into `strip` of the `width`
+        // places of each column of the panel; the level of `kernels` was checked by `product`.
+        unsafe { (kernels.transpose)(p.len(), from, source.row_stride, to, width) };
+        r += kernels.strip;
+    }
+    for r in r..i.len() {
+        for (out, p) in panel[r..].iter_mut().step_by(width).zip(p.clone()) {
+            *out = source.data[source.index(i.start + r, p)];
         }
     }
 }
