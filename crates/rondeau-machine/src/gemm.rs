@@ -10,19 +10,20 @@
 //! Blocking does not break the chain, because a tile is loaded back before it is continued. The one exception
 //! is a matrix times a vector where the inner index is the contiguous one: there [`DOT_LANES`] chains run side
 //! by side and are added as a balanced tree. So the bits of a result depend on shape and layout, never on the
-//! instruction set, the blocking or the alignment; the safe code of [`portable`] is at once the fallback, the
+//! instruction set, the blocking or the alignment; the safe code of `portable` is at once the fallback, the
 //! definition and the oracle. No term is skipped: `0·inf` is NaN here as anywhere.
 
 mod kernel;
 mod portable;
 #[cfg(test)]
 mod tests;
+mod tiles;
 #[cfg(target_arch = "x86_64")]
 mod vector;
 
 use crate::Real;
 use crate::cpu::{self, Level};
-use kernel::{Kernels, Tile};
+use kernel::Kernels;
 
 /// How many chains a dot product over contiguous operands runs side by side.
 ///
@@ -245,7 +246,7 @@ fn product<T: Real>(level: Level, a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T
             }
             with_contiguous(x, |x| add_columns(kernels, columns, x, c));
         }
-        Form::Tiles => tiles(kernels, a, b, c, start),
+        Form::Tiles => tiles::product(kernels, a, b, c, start),
     }
 }
 
@@ -305,6 +306,7 @@ fn add_columns<T: Real>(kernels: &Kernels<T>, columns: MatRef<'_, T>, x: &[T], y
     // `kernels` was checked by `product`.
     unsafe { (kernels.columns)(y, columns.ptr(0, 0), columns.col_stride, x) }
 }
+<<<<<<< HEAD
 
 /// Inner dimension of a block: one panel of `b` of this depth fits the first-level cache.
 const DEPTH: usize = 256;
@@ -437,3 +439,5 @@ fn pack_panels<T: Real>(
         }
     }
 }
+=======
+>>>>>>> kernels

@@ -10,6 +10,7 @@ pub mod error;
 pub mod ir;
 pub mod optimize;
 pub mod prim;
+pub mod random;
 pub mod run;
 pub mod trace;
 pub mod transform;

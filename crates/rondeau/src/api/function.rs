@@ -230,7 +230,7 @@ pub(super) fn paths_of<T: Tree>(tree: &T) -> Vec<String> {
 }
 
 macro_rules! arity {
-    ($($n:literal $t:ident $x:ident)*) => {
+    ($($n:tt $t:ident $x:ident)*) => {
         impl<$($t: Tree),*> Arguments for ($($t,)*) {
             type Refs<'a> = ($(&'a $t,)*) where Self: 'a;
             fn own(($($x,)*): Self::Refs<'_>) -> Self {
@@ -283,7 +283,7 @@ macro_rules! arity {
 
         arity!(@pick [$($n $t $x)*] $($t)*);
     };
-    (@pick [$($n:literal $u:ident $x:ident)*] $($t:ident)*) => {
+    (@pick [$($n:tt $u:ident $x:ident)*] $($t:ident)*) => {
         arity!(@picks ($($t,)*) [$($t)*] [$($n $u $x)*]);
     };
     (@picks $tuple:tt [$($t:ident)*] [$n:tt $u:ident $x:ident $($rest:tt)*]) => {

@@ -217,3 +217,5 @@ where
         })
     }
 }
+
+opaque_debug!(Grad<F, S> ValueAndGrad<F, S> ValueAndGradAux<F, S>);

@@ -11,7 +11,7 @@ use crate::ir::{Atom, Aval, Builder, Program};
 use crate::prim::{Batched, Binary, Cotangent, Iota};
 use crate::trace::{Array, apply, poisoned};
 use crate::transform::{Linearized, linearize, prune, vmap_into};
-use crate::tree::{self, Tree};
+use crate::tree;
 
 /// The Jacobian by reverse mode; see [`jacrev`].
 #[derive(Clone, Copy)]
@@ -313,3 +313,5 @@ where
         })
     }
 }
+
+opaque_debug!(JacRev<F, S> JacFwd<F, S> Hessian<F, S>);

@@ -212,3 +212,5 @@ impl<F: Function<Args>, Args: Arguments> ProgramOf<F, Args> {
         Ok((*traced.closed.program).clone())
     }
 }
+
+opaque_debug!(Jit<F, R>);

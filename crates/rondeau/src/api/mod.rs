@@ -4,6 +4,17 @@
 //! A function of trees is anything that is [`Function`]: a closure or `fn` of up to eight
 //! references, or what a transformation returned. So transformations compose in any order.
 
+/// Functions have no text of their own: `Debug` shows the type.
+macro_rules! opaque_debug {
+    ($($kind:ident<$($t:ident),*>)*) => {$(
+        impl<$($t),*> std::fmt::Debug for $kind<$($t),*> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(std::any::type_name::<Self>())
+            }
+        }
+    )*};
+}
+
 mod function;
 mod grad;
 mod jacobian;

@@ -309,3 +309,5 @@ fn backward_with(backward: &Closed, n_residuals: usize) -> Program {
     let outputs = b.inline(&backward.program, &[captured, residuals, cts].concat());
     b.finish(outputs)
 }
+
+opaque_debug!(Checkpoint<F> CustomJvp<F, Rule> CustomVjp<F, Forward, Backward>);

@@ -9,7 +9,7 @@ use crate::ir::{Aval, Builder};
 use crate::prim::Batched;
 use crate::trace::apply;
 use crate::transform::{prune, vmap_into};
-use crate::tree::{self, Tree};
+use crate::tree;
 
 /// A batched function; see [`vmap`].
 #[derive(Clone)]
@@ -277,3 +277,5 @@ impl<F: Function<Args>, Args: Arguments> Function<Args> for Vmap<F> {
         settle(&self.f, args, self.run(args))
     }
 }
+
+opaque_debug!(Vmap<F>);

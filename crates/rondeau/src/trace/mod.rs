@@ -10,6 +10,7 @@ mod control;
 mod display;
 mod index;
 mod methods;
+mod named;
 mod operators;
 mod shaping;
 mod tracer;
@@ -21,8 +22,10 @@ pub use control::{
 };
 pub use index::{Index, Indexer};
 pub use methods::*;
+pub use named::{sort_by_keys, threefry2x32};
 pub use operators::{Argument, Operand};
 pub use shaping::{concatenate, dot_general, einsum, stack, where_};
 
-pub(crate) use bind::{apply, bind, bind1, float_operand};
+pub(crate) use bind::{apply, bind, bind1};
+pub(crate) use control::poisoned;
 pub(crate) use tracer::{Closed, is_traced, trace};
