@@ -6,5 +6,9 @@
 //!
 //! In reading order:
 //! - [`cpu`]: which instruction set to use.
+//! - [`dag`], [`code`]: the kernel IR. [`check`] validates it.
 
+pub mod check;
+pub mod code;
 pub mod cpu;
+pub mod dag;
