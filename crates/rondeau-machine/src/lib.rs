@@ -5,10 +5,24 @@
 //! given; every kernel that uses special instructions has a safe twin, chosen where the processor lacks them.
 //!
 //! In reading order:
-//! - [`cpu`]: which instruction set to use.
-//! - [`dag`], [`code`]: the kernel IR. [`check`] validates it.
+//! - [`cpu`]: which instruction set to use;
+//! - [`Real`]: the element types, `f32` and `f64`;
+//! - [`gemm`]: matrix products of strided operands;
+//! - [`code`], [`dag`]: the kernel IR, and [`check`], its validation;
+//! - [`Executable`]: a checked code with its executor, and [`Arena`], the memory that a call works in.
 
+mod arena;
 pub mod check;
 pub mod code;
 pub mod cpu;
 pub mod dag;
+mod elementary;
+mod exec;
+pub mod gemm;
+mod real;
+mod scalar;
+mod vm;
+
+pub use arena::Arena;
+pub use exec::{CallError, Element, Executable, Executor, Tapped, as_bytes, as_bytes_mut};
+pub use real::Real;
