@@ -4,6 +4,9 @@
 //! ([`Plain`]) it is the function itself, and loops over it become vector code; over the assembler's registers
 //! it emits the same operations one by one. So both executors give the same bits by construction.
 
+// Coefficients stand as they were published.
+#![expect(clippy::excessive_precision)]
+
 use std::marker::PhantomData;
 
 /// The arithmetic of one float type, one operation at a time; each rounds once, to nearest even.

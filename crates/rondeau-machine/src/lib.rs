@@ -21,6 +21,8 @@ mod exec;
 pub mod gemm;
 mod real;
 mod scalar;
+#[cfg(test)]
+mod twin;
 mod vm;
 
 pub use arena::Arena;

@@ -131,7 +131,6 @@ macro_rules! int {
                 Ord::min(self, other)
             }
             #[inline(always)]
-            #[inline(always)]
             fn fused(self, factor: $t, addend: $t) -> $t {
                 self.wrapping_mul(factor).wrapping_add(addend)
             }
@@ -247,7 +246,6 @@ macro_rules! float {
                 let smaller = if self == other { either } else { smaller };
                 if self.is_nan() { self } else { smaller }
             }
-            #[inline(always)]
             #[inline(always)]
             fn fused(self, factor: $t, addend: $t) -> $t {
                 self.mul_add(factor, addend)

@@ -128,13 +128,10 @@ impl Sort {
 fn rank(bits: u64, dtype: DType, descending: bool) -> u64 {
     let ordered = |bits: u64, width: u32| {
         let sign = 1u64 << (width - 1);
-        if bits == sign {
-            return sign;
-        }
-        if bits & sign != 0 {
-            !bits & (sign * 2).wrapping_sub(1)
-        } else {
-            bits | sign
+        match bits {
+            _ if bits == sign => sign,
+            _ if bits & sign != 0 => !bits & (u64::MAX >> (64 - width)),
+            _ => bits | sign,
         }
     };
     let (key, is_nan) = match dtype {

@@ -11,6 +11,8 @@ mod mat;
 mod ops;
 mod pack;
 mod reduce;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 use crate::code::{BLOCK_BYTES, Code, Place, Stmt, View};
@@ -223,11 +225,6 @@ impl Plan {
     pub(crate) unsafe fn run(&self, frame: &Frame<'_>) {
         // SAFETY: by contract.
         unsafe { run_body(&self.body, frame) }
-    }
-
-    /// The planned statements, in the structure of the code's.
-    pub(crate) fn body(&self) -> &[Step] {
-        &self.body
     }
 }
 

@@ -436,7 +436,7 @@ impl<'a, 'p, 'c> Compiler<'a, 'p, 'c> {
                     let entry = if port.direct {
                         self.entry(Entry::Port)
                     } else {
-                        self.slot(dtype)
+                        self.fresh_slot(dtype)
                     };
                     port.entry = entry as u16;
                     self.entries[i] = Some(entry);
@@ -449,7 +449,7 @@ impl<'a, 'p, 'c> Compiler<'a, 'p, 'c> {
                 }
                 Node::Iota { dim, dtype } => {
                     let position = self.space.names.iter().position(|&d| d == dim as usize);
-                    let entry = self.slot(dtype);
+                    let entry = self.fresh_slot(dtype);
                     self.entries[i] = Some(entry);
                     counts.push(Count {
                         entry: entry as u16,
@@ -458,7 +458,7 @@ impl<'a, 'p, 'c> Compiler<'a, 'p, 'c> {
                     });
                 }
                 Node::Step { level, dtype } => {
-                    let entry = self.slot(dtype);
+                    let entry = self.fresh_slot(dtype);
                     self.entries[i] = Some(entry);
                     let of = Counted::Step(level as usize);
                     counts.push(Count {
@@ -580,16 +580,27 @@ impl<'a, 'p, 'c> Compiler<'a, 'p, 'c> {
         self.kinds.len() - 1
     }
 
+    /// A slot that nothing else has used: for what is filled in before the instructions run.
+    fn fresh_slot(&mut self, dtype: DType) -> usize {
+        let offset = self.slot_bytes;
+        self.slot_bytes += self.bytes_of_slot(dtype);
+        self.entry(Entry::Slot(offset))
+    }
+
+    /// A slot for the result of an instruction.
     fn slot(&mut self, dtype: DType) -> usize {
-        let bytes = (self.shape.0 * self.shape.1 * dtype.size()).next_multiple_of(BLOCK_BYTES);
-        let kind = match self.free.iter().position(|f| f.1 == bytes) {
-            Some(i) => Entry::Slot(self.free.swap_remove(i).0),
-            None => {
-                self.slot_bytes += bytes;
-                Entry::Slot(self.slot_bytes - bytes)
+        let bytes = self.bytes_of_slot(dtype);
+        match self.free.iter().position(|f| f.1 == bytes) {
+            Some(i) => {
+                let offset = self.free.swap_remove(i).0;
+                self.entry(Entry::Slot(offset))
             }
-        };
-        self.entry(kind)
+            None => self.fresh_slot(dtype),
+        }
+    }
+
+    fn bytes_of_slot(&self, dtype: DType) -> usize {
+        (self.shape.0 * self.shape.1 * dtype.size()).next_multiple_of(BLOCK_BYTES)
     }
 
     /// Gives back the slots of the operands that `node` is the last to read.
@@ -606,8 +617,7 @@ impl<'a, 'p, 'c> Compiler<'a, 'p, 'c> {
                 continue;
             };
             if let Entry::Slot(offset) = self.kinds[entry] {
-                let size = self.job.dtypes[v].size();
-                let bytes = (self.shape.0 * self.shape.1 * size).next_multiple_of(BLOCK_BYTES);
+                let bytes = self.bytes_of_slot(self.job.dtypes[v]);
                 self.free.push((offset, bytes));
             }
         }
