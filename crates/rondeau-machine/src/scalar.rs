@@ -229,7 +229,7 @@ macro_rules! float {
             fn sign(self) -> $t {
                 // Zeros and NaN are their own sign.
                 let one = $t::copysign(1.0, self);
-                if self < 0.0 || self > 0.0 { one } else { self }
+                if self.abs() > 0.0 { one } else { self }
             }
             #[inline(always)]
             fn max(self, other: $t) -> $t {

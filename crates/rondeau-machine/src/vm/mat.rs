@@ -291,7 +291,7 @@ impl<T> Source<T> {
 /// # Safety
 /// `source` is valid for `rows` x depth, `weights` for depth x `blocks`, `out` for `rows` x `blocks`.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
+#[expect(clippy::too_many_arguments, reason = "a tile has many strides")]
 unsafe fn blocks_of<B: Block>(
     source: Source<B::T>,
     weights: *const B::T,
@@ -354,6 +354,7 @@ unsafe fn blocks_of<B: Block>(
 /// # Safety
 /// As [`blocks_of`].
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "the indices count three arrays at once")]
 unsafe fn block<B: Block, const S: usize, const MR: usize, const NV: usize>(
     source: Source<B::T>,
     weights: *const B::T,

@@ -183,7 +183,7 @@ fn gemms_agree_with_the_twin() {
     cases(150, |rng, s, levels| {
         let dtype = rng.pick(&[DType::F32, DType::F64, DType::I32, DType::U32]);
         let [m, n, k] = [rng.size(), rng.size(), rng.size()].map(|x| x.min(33));
-        let mut side = |s: &mut Sketch, rng: &mut Rng, dims: &[usize]| {
+        let side = |s: &mut Sketch, rng: &mut Rng, dims: &[usize]| {
             s.view(rng, dtype, dims, levels, true, |s, rng, n| {
                 let data = rng.whole(dtype, n);
                 s.input(data)
