@@ -8,6 +8,7 @@
 //! - [`cpu`]: which instruction set to use;
 //! - [`Real`]: the element types, `f32` and `f64`;
 //! - [`gemm`]: matrix products of strided operands;
+//! - [`math`]: elementwise functions;
 //! - [`code`], [`dag`]: the kernel IR, and [`check`], its validation;
 //! - [`Executable`]: a checked code with its executor, and [`Arena`], the memory that a call works in.
 
@@ -16,9 +17,9 @@ pub mod check;
 pub mod code;
 pub mod cpu;
 pub mod dag;
-mod elementary;
 mod exec;
 pub mod gemm;
+pub mod math;
 mod real;
 mod scalar;
 #[cfg(test)]

@@ -4,8 +4,7 @@
 //! them. They have no branches that depend on data where a loop over them should become vector code.
 
 use crate::code::Combine;
-use crate::elementary::{Elementary, Plain};
-use std::marker::PhantomData;
+use crate::math::{self, Function, define};
 
 /// What all number types can do.
 pub(crate) trait Number: Copy + PartialOrd + 'static {
@@ -57,7 +56,7 @@ pub(crate) trait Int: Number {
 }
 
 /// What floats can do besides.
-pub(crate) trait Float: Number {
+pub(crate) trait Float: Number + crate::Real {
     fn floor(self) -> Self;
     fn ceil(self) -> Self;
     fn round(self) -> Self;
@@ -274,36 +273,40 @@ macro_rules! float {
             }
             #[inline(always)]
             fn exp(self) -> $t {
-                <$t as Elementary>::exp(&mut Plain::<$t>(PhantomData), self)
+                define::exp(self)
             }
             #[inline(always)]
             fn tanh(self) -> $t {
-                <$t as Elementary>::tanh(&mut Plain::<$t>(PhantomData), self)
+                define::tanh(self)
             }
             #[inline(always)]
             fn sigmoid(self) -> $t {
-                <$t as Elementary>::sigmoid(&mut Plain::<$t>(PhantomData), self)
+                define::sigmoid(self)
             }
+            #[inline(always)]
             fn expm1(self) -> $t {
-                (self as f64).exp_m1() as $t
+                define::expm1(self)
             }
+            #[inline(always)]
             fn log(self) -> $t {
-                (self as f64).ln() as $t
+                define::log(self)
             }
+            #[inline(always)]
             fn log1p(self) -> $t {
-                (self as f64).ln_1p() as $t
+                define::log1p(self)
             }
             fn sin(self) -> $t {
-                (self as f64).sin() as $t
+                math::scalar(Function::Sin, self)
             }
             fn cos(self) -> $t {
-                (self as f64).cos() as $t
+                math::scalar(Function::Cos, self)
             }
             fn tan(self) -> $t {
                 (self as f64).tan() as $t
             }
+            #[inline(always)]
             fn erf(self) -> $t {
-                erf(self as f64) as $t
+                define::erf(self)
             }
             fn erf_inv(self) -> $t {
                 erf_inv(self as f64) as $t
@@ -335,32 +338,7 @@ macro_rules! float {
 float!(f32);
 float!(f64);
 
-/// The error function: its Taylor series, or beyond 2.5 the continued fraction of the complement.
-fn erf(x: f64) -> f64 {
-    let magnitude = x.abs();
-    if magnitude < 2.5 {
-        // erf x = 2/√π·e^(-x²)·Σ 2^k·x^(2k+1) / (2k+1)!!
-        let (mut term, mut sum, mut k) = (x, x, 0.0);
-        while term.abs() > sum.abs() * 1e-17 {
-            k += 1.0;
-            term *= 2.0 * x * x / (2.0 * k + 1.0);
-            sum += term;
-        }
-        sum * std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp()
-    } else if magnitude < 6.0 {
-        let fraction = (1..=60)
-            .rev()
-            .fold(magnitude, |f, k| magnitude + 0.5 * k as f64 / f);
-        let complement = (-x * x).exp() * 0.5 * std::f64::consts::FRAC_2_SQRT_PI / fraction;
-        (1.0 - complement).copysign(x)
-    } else if magnitude >= 6.0 {
-        x.signum()
-    } else {
-        x
-    }
-}
-
-/// The inverse of [`erf`]: Winitzki's approximation, then Halley's steps.
+/// The inverse of the error function: Winitzki's approximation, then Halley's steps.
 fn erf_inv(x: f64) -> f64 {
     if x.abs() >= 1.0 || x == 0.0 {
         return if x.abs() == 1.0 {
@@ -373,7 +351,7 @@ fn erf_inv(x: f64) -> f64 {
     let b = 2.0 / (std::f64::consts::PI * 0.147) + log / 2.0;
     let mut y = ((b * b - log / 0.147).sqrt() - b).sqrt().copysign(x);
     for _ in 0..3 {
-        let error = (erf(y) - x) / (std::f64::consts::FRAC_2_SQRT_PI * (-y * y).exp());
+        let error = (define::erf(y) - x) / (std::f64::consts::FRAC_2_SQRT_PI * (-y * y).exp());
         y -= error / (1.0 + y * error);
     }
     y

@@ -499,7 +499,7 @@ fn unary_float<T: Float + Bits>(op: Unary, a: u64) -> u64 {
         Unary::Ceil => x.ceil(),
         Unary::Round => x.round(),
         Unary::Sqrt => x.sqrt(),
-        Unary::Rsqrt => T::ONE.div(x.sqrt()),
+        Unary::Rsqrt => Number::div(T::ONE, x.sqrt()),
         Unary::Exp => x.exp(),
         Unary::Expm1 => x.expm1(),
         Unary::Log => x.log(),
@@ -516,7 +516,7 @@ fn unary_float<T: Float + Bits>(op: Unary, a: u64) -> u64 {
         Unary::Atan => x.atan(),
         Unary::Sinh => x.sinh(),
         Unary::Cosh => x.cosh(),
-        Unary::Square => x.mul(x),
+        Unary::Square => Number::mul(x, x),
         Unary::IsFinite => return x.is_finite() as u64,
         Unary::Not => unreachable!("internal: floats have no complement"),
     };

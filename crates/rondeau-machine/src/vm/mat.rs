@@ -354,7 +354,10 @@ unsafe fn blocks_of<B: Block>(
 /// # Safety
 /// As [`blocks_of`].
 #[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "the indices count three arrays at once")]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "the indices count three arrays at once"
+)]
 unsafe fn block<B: Block, const S: usize, const MR: usize, const NV: usize>(
     source: Source<B::T>,
     weights: *const B::T,

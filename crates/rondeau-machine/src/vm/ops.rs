@@ -5,6 +5,7 @@
 
 use crate::cpu::Level;
 use crate::dag::{Binary, DType, Unary};
+use crate::math::{self, Function};
 use crate::scalar::{Float, Int, Number, threefry};
 use std::slice;
 
@@ -158,6 +159,13 @@ impl Tile {
         }
     }
 
+    #[inline(always)]
+    fn apply<T: Float>(self, f: Function) {
+        // SAFETY: as in `map1`.
+        let (x, y) = unsafe { (self.read::<T>(self.a), self.write::<T>()) };
+        math::apply(f, x, y);
+    }
+
     /// # Safety
     /// `p` is valid for `n` elements of `A`.
     #[inline(always)]
@@ -197,13 +205,13 @@ fn unary_float<T: Float>(op: Unary, tile: Tile) {
         Unary::Ceil => tile.map1(T::ceil),
         Unary::Round => tile.map1(T::round),
         Unary::Sqrt => tile.map1(T::sqrt),
-        Unary::Rsqrt => tile.map1(|x: T| T::ONE.div(x.sqrt())),
+        Unary::Rsqrt => tile.map1(|x: T| Number::div(T::ONE, x.sqrt())),
         Unary::Exp => tile.map1(T::exp),
         Unary::Expm1 => tile.map1(T::expm1),
         Unary::Log => tile.map1(T::log),
         Unary::Log1p => tile.map1(T::log1p),
-        Unary::Sin => tile.map1(T::sin),
-        Unary::Cos => tile.map1(T::cos),
+        Unary::Sin => tile.apply::<T>(Function::Sin),
+        Unary::Cos => tile.apply::<T>(Function::Cos),
         Unary::Tan => tile.map1(T::tan),
         Unary::Tanh => tile.map1(T::tanh),
         Unary::Sigmoid => tile.map1(T::sigmoid),
@@ -214,7 +222,7 @@ fn unary_float<T: Float>(op: Unary, tile: Tile) {
         Unary::Atan => tile.map1(T::atan),
         Unary::Sinh => tile.map1(T::sinh),
         Unary::Cosh => tile.map1(T::cosh),
-        Unary::Square => tile.map1(|x: T| x.mul(x)),
+        Unary::Square => tile.map1(|x: T| Number::mul(x, x)),
         Unary::IsFinite => tile.map1(|x: T| x.is_finite() as u8),
         // Not defined on floats, and refused by `check`.
         Unary::Not => {}
@@ -227,7 +235,7 @@ fn unary_int<T: Int>(op: Unary, tile: Tile) {
         Unary::Neg => tile.map1(T::neg),
         Unary::Abs => tile.map1(T::abs),
         Unary::Sign => tile.map1(T::sign),
-        Unary::Square => tile.map1(|x: T| x.mul(x)),
+        Unary::Square => tile.map1(|x: T| Number::mul(x, x)),
         Unary::Not => tile.map1(T::not),
         // Not defined on integers, and refused by `check`.
         Unary::Floor
