@@ -874,3 +874,6 @@ fn has_solution(terms: &[(i128, i128, i128)], target: i128, budget: &mut u32) ->
     }
     false
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,7 @@
 //! `rem(x, 0) = x` in integers (for `u32`, `x / 0` is `u32::MAX`), and `i32::MIN / -1` wraps. `Rem` has the sign of
 //! its left side. Shifts by 32 or more give 0, or the sign for [`Binary::ShrArithmetic`]. A comparison with NaN is
 //! false, but [`Binary::Ne`] is true. Conversions from floats to integers truncate and saturate, NaN becomes 0;
-//! to `Bool` is `x != 0`. The transcendental functions are one set of polynomials: each executor computes the
-//! same bits.
+//! to `Bool` is `x != 0`. The functions that [`crate::math`] defines are computed by its definitions.
 
 /// The type of one element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

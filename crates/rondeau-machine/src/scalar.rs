@@ -4,7 +4,7 @@
 //! them. They have no branches that depend on data where a loop over them should become vector code.
 
 use crate::code::Combine;
-use crate::math::{self, Function, define};
+use crate::math::define;
 
 /// What all number types can do.
 pub(crate) trait Number: Copy + PartialOrd + 'static {
@@ -66,8 +66,6 @@ pub(crate) trait Float: Number + crate::Real {
     fn expm1(self) -> Self;
     fn log(self) -> Self;
     fn log1p(self) -> Self;
-    fn sin(self) -> Self;
-    fn cos(self) -> Self;
     fn tan(self) -> Self;
     fn tanh(self) -> Self;
     fn sigmoid(self) -> Self;
@@ -294,12 +292,6 @@ macro_rules! float {
             #[inline(always)]
             fn log1p(self) -> $t {
                 define::log1p(self)
-            }
-            fn sin(self) -> $t {
-                math::scalar(Function::Sin, self)
-            }
-            fn cos(self) -> $t {
-                math::scalar(Function::Cos, self)
             }
             fn tan(self) -> $t {
                 (self as f64).tan() as $t

@@ -4,6 +4,7 @@
 
 use crate::code::*;
 use crate::dag::{self, Scope};
+use crate::math::{self, Function};
 use crate::scalar::{Bitwise, Float, Int, Number, Truth, combine, identity, threefry};
 
 /// Runs `code` and returns the outputs, which start as zeros.
@@ -504,8 +505,8 @@ fn unary_float<T: Float + Bits>(op: Unary, a: u64) -> u64 {
         Unary::Expm1 => x.expm1(),
         Unary::Log => x.log(),
         Unary::Log1p => x.log1p(),
-        Unary::Sin => x.sin(),
-        Unary::Cos => x.cos(),
+        Unary::Sin => math::scalar(Function::Sin, x),
+        Unary::Cos => math::scalar(Function::Cos, x),
         Unary::Tan => x.tan(),
         Unary::Tanh => x.tanh(),
         Unary::Sigmoid => x.sigmoid(),
