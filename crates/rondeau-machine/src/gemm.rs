@@ -60,24 +60,13 @@ impl<'a, T: Copy> MatRef<'a, T> {
             let reach = |n: usize, stride: isize| (n as i128 - 1) * stride as i128;
             let (down, right) = (reach(rows, row_stride), reach(cols, col_stride));
             // Saturated sums are far outside any slice, as the true ones are.
-            let first = (offset as i128)
-                .saturating_add(down.min(0))
-                .saturating_add(right.min(0));
-            let last = (offset as i128)
-                .saturating_add(down.max(0))
-                .saturating_add(right.max(0));
+            let first = (offset as i128).saturating_add(down.min(0)).saturating_add(right.min(0));
+            let last = (offset as i128).saturating_add(down.max(0)).saturating_add(right.max(0));
             if first < 0 || last >= data.len() as i128 {
                 return None;
             }
         }
-        Some(MatRef {
-            data,
-            offset,
-            rows,
-            cols,
-            row_stride,
-            col_stride,
-        })
+        Some(MatRef { data, offset, rows, cols, row_stride, col_stride })
     }
 
     /// Returns `data` as a matrix whose rows are contiguous, or `None` if its length is not `rows·cols`.
@@ -115,10 +104,7 @@ impl<'a, T: Copy> MatRef<'a, T> {
     /// If `i` or `j` is outside the matrix.
     #[inline]
     pub fn at(&self, i: usize, j: usize) -> T {
-        assert!(
-            i < self.rows && j < self.cols,
-            "internal: ({i}, {j}) outside the matrix"
-        );
+        assert!(i < self.rows && j < self.cols, "internal: ({i}, {j}) outside the matrix");
         self.data[self.index(i, j)]
     }
 
@@ -135,10 +121,7 @@ impl<'a, T: Copy> MatRef<'a, T> {
     fn ptr(&self, i: usize, j: usize) -> *const T {
         debug_assert!(i < self.rows && j < self.cols);
         if cfg!(checked) {
-            assert!(
-                self.index(i, j) < self.data.len(),
-                "internal: address outside the matrix"
-            );
+            assert!(self.index(i, j) < self.data.len(), "internal: address outside the matrix");
         }
         self.data.as_ptr().wrapping_add(self.index(i, j))
     }
@@ -186,16 +169,10 @@ pub(crate) mod sealed {
     /// The tables of a type.
     pub trait Sealed: Sized + 'static {
         #[doc(hidden)]
-        #[expect(
-            private_interfaces,
-            reason = "sealed: nobody outside can name or call it"
-        )]
+        #[expect(private_interfaces, reason = "sealed: nobody outside can name or call it")]
         fn kernels(level: Level) -> Option<&'static Kernels<Self>>;
         #[doc(hidden)]
-        #[expect(
-            private_interfaces,
-            reason = "sealed: nobody outside can name or call it"
-        )]
+        #[expect(private_interfaces, reason = "sealed: nobody outside can name or call it")]
         fn scratch() -> &'static std::thread::LocalKey<std::cell::Cell<Scratch<Self>>>;
     }
 }
@@ -209,19 +186,13 @@ struct Scratch<T> {
 
 impl<T> Default for Scratch<T> {
     fn default() -> Self {
-        Scratch {
-            a: Vec::new(),
-            b: Vec::new(),
-        }
+        Scratch { a: Vec::new(), b: Vec::new() }
     }
 }
 
 macro_rules! impl_sealed {
     ($t:ident, $avx2:ident, $avx512:ident) => {
-        #[expect(
-            private_interfaces,
-            reason = "sealed: nobody outside can name or call it"
-        )]
+        #[expect(private_interfaces, reason = "sealed: nobody outside can name or call it")]
         impl sealed::Sealed for $t {
             fn kernels(level: Level) -> Option<&'static Kernels<$t>> {
                 match level {
@@ -251,19 +222,9 @@ impl_sealed!(f64, AVX2_F64, AVX512_F64);
 
 fn product<T: Real>(level: Level, a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T], start: Start) {
     let (m, k, n) = (a.rows, a.cols, b.cols);
-    assert_eq!(
-        k, b.rows,
-        "internal: the inner dimensions of a product differ"
-    );
-    assert_eq!(
-        Some(c.len()),
-        m.checked_mul(n),
-        "internal: the result of a product does not fit"
-    );
-    assert!(
-        level <= cpu::level(),
-        "internal: {level:?} is not available"
-    );
+    assert_eq!(k, b.rows, "internal: the inner dimensions of a product differ");
+    assert_eq!(Some(c.len()), m.checked_mul(n), "internal: the result of a product does not fit");
+    assert!(level <= cpu::level(), "internal: {level:?} is not available");
     if m == 0 || n == 0 {
         return;
     }
@@ -292,15 +253,9 @@ fn product<T: Real>(level: Level, a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T
 #[derive(Debug)]
 enum Form<'a, T> {
     /// A matrix with contiguous rows times the vector `x` (the one column of `x`): a dot product per row.
-    Dots {
-        rows: MatRef<'a, T>,
-        x: MatRef<'a, T>,
-    },
+    Dots { rows: MatRef<'a, T>, x: MatRef<'a, T> },
     /// A matrix with contiguous columns times a vector: a sum of columns.
-    Columns {
-        columns: MatRef<'a, T>,
-        x: MatRef<'a, T>,
-    },
+    Columns { columns: MatRef<'a, T>, x: MatRef<'a, T> },
     /// Everything else.
     Tiles,
 }
@@ -380,24 +335,11 @@ fn tiles<T: Real>(
             let depth = (k - p0).min(DEPTH);
             let start = if p0 == 0 { start } else { Start::Old };
             if pack_b {
-                pack_panels(
-                    kernels,
-                    b.transposed(),
-                    j0,
-                    n_cols,
-                    p0,
-                    depth,
-                    panel,
-                    &mut scratch.b,
-                );
+                pack_panels(kernels, b.transposed(), j0, n_cols, p0, depth, panel, &mut scratch.b);
             }
             for i0 in (0..m).step_by(BLOCK_ROWS) {
                 let n_rows = (m - i0).min(BLOCK_ROWS);
-                let step = if pack_a {
-                    kernels.packed_rows
-                } else {
-                    kernels.rows
-                };
+                let step = if pack_a { kernels.packed_rows } else { kernels.rows };
                 if pack_a {
                     pack_panels(kernels, a, i0, n_rows, p0, depth, step, &mut scratch.a);
                 }
@@ -443,10 +385,7 @@ fn tiles<T: Real>(
 ///
 /// A panel holds its elements column after column, `width` at a time; rows that the matrix does not have are
 /// zeros. `b` is packed as its own transpose.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "a block is two ranges of a matrix"
-)]
+#[expect(clippy::too_many_arguments, reason = "a block is two ranges of a matrix")]
 fn pack_panels<T: Real>(
     kernels: &Kernels<T>,
     source: MatRef<'_, T>,
@@ -461,10 +400,7 @@ fn pack_panels<T: Real>(
     if packed.len() < n_panels * width * depth {
         packed.resize(n_panels * width * depth, T::ZERO);
     }
-    for (panel, i) in packed
-        .chunks_exact_mut(width * depth)
-        .zip((0..n_rows).step_by(width))
-    {
+    for (panel, i) in packed.chunks_exact_mut(width * depth).zip((0..n_rows).step_by(width)) {
         let rows = (n_rows - i).min(width);
         if source.row_stride == 1 {
             for (p, out) in panel.chunks_exact_mut(width).enumerate() {

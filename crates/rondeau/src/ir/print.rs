@@ -49,31 +49,46 @@ impl fmt::Display for Params {
 impl Program {
     /// The text of one equation, in one line: inner programs are left out.
     pub fn print_eqn(&self, i: usize) -> String {
-        line(|printer| printer.eqn(self, &names(self), &self.eqns[i], 0))
+        self.print_eqn_with(&names(self), i)
     }
 
     /// The equations around equation `i`, with an arrow at that one; at the outputs if `i` is the
     /// number of equations. Inner programs are left out.
     pub fn excerpt(&self, i: usize) -> String {
+        self.around(i + 1)
+    }
+
+    /// The inputs and the first equations, with an arrow at the inputs.
+    pub(super) fn excerpt_inputs(&self) -> String {
+        self.around(0)
+    }
+
+    /// The lines around a line: 0 is the inputs', then come the equations, then the outputs.
+    fn around(&self, middle: usize) -> String {
         const AROUND: usize = 2;
         let (n, names) = (self.eqns.len(), names(self));
-        let mut text = String::new();
-        let mut add = |here: bool, label: &str, line: &str| {
-            let arrow = if here { "-->" } else { "   " };
-            let _ = writeln!(text, "{arrow} {label:>4} | {line}");
+        let width = n.saturating_sub(1).to_string().len();
+        let lines = middle.saturating_sub(AROUND)..=(n + 1).min(middle + AROUND);
+        let show = |i: usize| {
+            let (label, text) = match i {
+                0 => (String::new(), line(|printer| printer.binders(self, &names))),
+                i if i <= n => ((i - 1).to_string(), self.print_eqn_with(&names, i - 1)),
+                _ => (String::new(), line(|printer| printer.outputs(self, &names))),
+            };
+            let arrow = if i == middle { "-->" } else { "   " };
+            format!("{arrow} {label:>width$} | {text}")
         };
-        if i <= AROUND {
-            add(false, "", &line(|printer| printer.binders(self, &names)));
-        }
-        for j in i.saturating_sub(AROUND)..n.min(i + AROUND + 1) {
-            let eqn = line(|printer| printer.eqn(self, &names, &self.eqns[j], 0));
-            add(i == j, &j.to_string(), &eqn);
-        }
-        if i + AROUND >= n {
-            add(i == n, "", &line(|printer| printer.outputs(self, &names)));
-        }
-        text.truncate(text.trim_end().len());
-        text
+        lines.map(show).collect::<Vec<_>>().join("\n")
+    }
+
+    fn print_eqn_with(&self, names: &Names, i: usize) -> String {
+        line(|printer| printer.eqn(self, names, &self.eqns[i], 0))
+    }
+
+    /// How a variable prints.
+    pub(super) fn print_var(&self, var: Var) -> String {
+        let names = names(self);
+        line(|printer| printer.atom(&names, Atom::Var(var)))
     }
 }
 
@@ -378,29 +393,25 @@ mod tests {
           ]
         ]
         "#);
-        insta::assert_snapshot!(params, @r#"
-        [length=10 reverse=true axes=[0, [2, -3]] text="a \"b\"\n\u{7}é" body={ .. } branches=[{ .. }, { .. }]]
-        "#);
+        insta::assert_snapshot!(params, @r#"[length=10 reverse=true axes=[0, [2, -3]] text="a \"b\"\n\u{7}é" body={ .. } branches=[{ .. }, { .. }]]"#);
     }
 
     #[test]
     fn excerpts_point_at_an_equation_or_at_the_outputs() {
         let program = small();
         insta::assert_snapshot!(program.excerpt(1), @r"
-                 | lambda .gru.w:f32[8] a:f32[] b:i32[2,3] .
-               0 | c:f32[8] = mul .gru.w a
-        -->    1 | d:f32[8] = add c 1e-7:f32
-               2 | e:i32[2,3] = add b -3:i32
-                 | in (d, true:bool)
+              | lambda .gru.w:f32[8] a:f32[] b:i32[2,3] .
+            0 | c:f32[8] = mul .gru.w a
+        --> 1 | d:f32[8] = add c 1e-7:f32
+            2 | e:i32[2,3] = add b -3:i32
+              | in (d, true:bool)
         ");
         insta::assert_snapshot!(program.excerpt(3), @r"
-               1 | d:f32[8] = add c 1e-7:f32
-               2 | e:i32[2,3] = add b -3:i32
-        -->      | in (d, true:bool)
+            1 | d:f32[8] = add c 1e-7:f32
+            2 | e:i32[2,3] = add b -3:i32
+        -->   | in (d, true:bool)
         ");
-        insta::assert_snapshot!(program.print_eqn(2), @r"
-        e:i32[2,3] = add b -3:i32
-        ");
+        insta::assert_snapshot!(program.print_eqn(2), @"e:i32[2,3] = add b -3:i32");
     }
 
     #[test]

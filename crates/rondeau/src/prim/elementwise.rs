@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use super::functions::FloatFunctions;
 use super::*;
 use crate::buffer::{DType, Number, Real, Scalar, Shape, dispatch};
 
@@ -121,7 +122,7 @@ impl Takes {
 }
 
 /// The shape of an elementwise result.
-fn common_shape(inputs: &[Aval]) -> Result<Shape, Misfit> {
+pub(super) fn common_shape(inputs: &[Aval]) -> Result<Shape, Misfit> {
     let mut shape = Shape::scalar();
     for aval in inputs {
         if aval.rank() > 0 && shape.rank() > 0 && aval.shape != shape {
@@ -152,12 +153,12 @@ pub(super) fn arity<const N: usize>(inputs: &[Aval]) -> Result<&[Aval; N], Misfi
 }
 
 /// The values of an elementwise input: one for all indices, or one for each.
-enum Lane<'a, T: Clone> {
+pub(super) enum Lane<'a, T: Clone> {
     One(T),
     Each(Cow<'a, [T]>),
 }
 
-fn lane<T: crate::buffer::Element>(x: &Buffer) -> Lane<'_, T> {
+pub(super) fn lane<T: crate::buffer::Element>(x: &Buffer) -> Lane<'_, T> {
     match x.uniform() {
         Some(value) => Lane::One(T::from_scalar(value)),
         None => Lane::Each(x.values()),
@@ -209,7 +210,7 @@ fn unrepeat(b: &mut Builder, ct: Atom, operand: &Aval) -> Atom {
 }
 
 /// Elementwise batching: brings all inputs to one rank, so that the axis of examples lines up.
-fn batch_elementwise(b: &mut Builder, prim: Prim, size: usize, inputs: &[Batched]) -> Vec<Batched> {
+pub(super) fn batch_elementwise(b: &mut Builder, prim: Prim, size: usize, inputs: &[Batched]) -> Vec<Batched> {
     // The rank of one example.
     let rank = |b: &Builder, x: Batched| b.aval(x.atom()).rank() - usize::from(x.is_mapped());
     let full = inputs.iter().copied().max_by_key(|&x| rank(b, x)).expect("elementwise has inputs");
@@ -673,10 +674,10 @@ impl Binary {
         [x, y, z]: [Atom; 3],
         [dx, dy]: [Tangent; 2],
     ) -> [Tangent; 2] {
-        let mut left = |b: &mut Builder, f: &mut dyn FnMut(&mut Builder, Atom) -> Atom| {
+        let left = |b: &mut Builder, f: &mut dyn FnMut(&mut Builder, Atom) -> Atom| {
             dx.value().map_or(Tangent::Zero, |dx| Tangent::Value(f(b, dx)))
         };
-        let mut right = |b: &mut Builder, f: &mut dyn FnMut(&mut Builder, Atom) -> Atom| {
+        let right = |b: &mut Builder, f: &mut dyn FnMut(&mut Builder, Atom) -> Atom| {
             dy.value().map_or(Tangent::Zero, |dy| Tangent::Value(f(b, dy)))
         };
         match self {
@@ -819,7 +820,7 @@ fn eval_bits(op: Binary, x: &Buffer, y: &Buffer) -> Option<Buffer> {
                 }
                 // A shift by more than 31 leaves the sign at every bit.
                 Binary::ShiftRightArithmetic => {
-                    map2(x, y, |x: $t, y| ((x as i32) >> (y as u32).min(31)) as $t)
+                    map2(x, y, |x: $t, y| ((x as i32) >> Ord::min(y as u32, 31)) as $t)
                 }
                 _ => return None,
             }
@@ -1255,31 +1256,4 @@ impl Rules for Bitcast {
             .flat_map(|from| wide.map(|to| (Bitcast { dtype: to }, vec![Aval::new(from, [3])])))
             .collect()
     }
-}
-
-/// The functions of the float types.
-trait FloatFunctions: Real {
-    fn floor(self) -> Self;
-    fn ceil(self) -> Self;
-    fn round_even(self) -> Self;
-    fn sqrt(self) -> Self;
-    fn exp(self) -> Self;
-    fn expm1(self) -> Self;
-    fn log(self) -> Self;
-    fn log1p(self) -> Self;
-    fn sin(self) -> Self;
-    fn cos(self) -> Self;
-    fn tan(self) -> Self;
-    fn asin(self) -> Self;
-    fn acos(self) -> Self;
-    fn atan(self) -> Self;
-    fn sinh(self) -> Self;
-    fn cosh(self) -> Self;
-    fn tanh(self) -> Self;
-    fn logistic(self) -> Self;
-    fn erf(self) -> Self;
-    fn erf_inv(self) -> Self;
-    fn is_finite(self) -> bool;
-    fn powf(self, y: Self) -> Self;
-    fn atan2(self, y: Self) -> Self;
 }

@@ -9,6 +9,7 @@ mod call;
 mod cond;
 mod dot;
 mod elementwise;
+mod functions;
 mod index;
 mod movement;
 mod random;

@@ -7,7 +7,6 @@
 mod array;
 mod bind;
 mod control;
-mod custom;
 mod display;
 mod index;
 mod methods;
@@ -17,14 +16,13 @@ mod tracer;
 
 pub use array::Array;
 pub use control::{
-    associative_scan, cond, debug_print, fori_loop, map, scan, scan_n, switch, while_loop,
-    associative_scan_reverse, scan_reverse, scan_n_reverse,
+    AssociativeOptions, ScanOptions, associative_scan, associative_scan_with, cond, debug_print,
+    fori_loop, map, scan, scan_n, scan_reverse, scan_with, switch, while_loop,
 };
-pub use custom::{checkpoint_call, custom_jvp_call, custom_vjp_call};
 pub use index::{Index, Indexer};
 pub use methods::*;
 pub use operators::{Argument, Operand};
 pub use shaping::{concatenate, dot_general, einsum, stack, where_};
 
 pub(crate) use bind::{apply, bind, bind1, float_operand};
-pub(crate) use tracer::{Closed, trace};
+pub(crate) use tracer::{Closed, is_traced, trace};

@@ -84,10 +84,10 @@ impl Drop for Level {
 /// Runs `f` on variables of the given types and names; the program of what it did.
 ///
 /// # Errors
-/// The first mistake among the results.
+/// What `f` says, or the first mistake among the results.
 pub(crate) fn trace(
     inputs: Vec<(Aval, String)>,
-    f: impl FnOnce(Vec<Array>) -> Vec<Array>,
+    f: impl FnOnce(Vec<Array>) -> Result<Vec<Array>>,
 ) -> Result<Closed> {
     let (_level, depth) = Level::enter();
     let mut builder = Builder::new();
@@ -105,7 +105,9 @@ pub(crate) fn trace(
     let outputs: Result<Vec<Atom>> = {
         let mut guard = trace.lock();
         let state = guard.as_mut().expect("internal: the trace is open");
-        results.iter().map(|result| state.lift(&trace, result)).collect()
+        results.and_then(|results| {
+            results.iter().map(|result| state.lift(&trace, result)).collect()
+        })
     };
     let state = trace.lock().take().expect("internal: the trace is open");
     let outputs = outputs?;
@@ -156,6 +158,11 @@ impl State {
             _ => Some(self.builder.broadcast(lit, buffer.shape(), &[])),
         }
     }
+}
+
+/// Whether some array is a variable of a program being traced.
+pub(crate) fn is_traced<'a>(arrays: impl IntoIterator<Item = &'a Array>) -> bool {
+    arrays.into_iter().any(|array| matches!(array.0, Repr::Traced(_)))
 }
 
 /// The innermost trace among arrays, if one of them is traced.
