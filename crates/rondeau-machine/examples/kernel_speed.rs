@@ -2,6 +2,7 @@
 
 use rondeau_machine::Real;
 use rondeau_machine::gemm::{MatRef, gemm};
+use rondeau_machine::math::{Function, apply};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -83,7 +84,28 @@ fn products<T: Real>(name: &str, one: T) {
     }
 }
 
+fn functions<T: Real>(name: &str, from: impl Fn(f64) -> T) {
+    let x: Vec<T> = (0..1024)
+        .map(|i| from((f64::from(i) + 0.5) / 256.0 - 1.9))
+        .collect();
+    let positive: Vec<T> = (0..1024)
+        .map(|i| from((f64::from(i) + 0.5) / 256.0))
+        .collect();
+    let mut y = vec![T::ZERO; x.len()];
+    println!("{name} functions, ns per element");
+    for f in Function::ALL {
+        let x = match f {
+            Function::Log | Function::Log1p | Function::Sqrt => &positive,
+            _ => &x,
+        };
+        let ns = best_ns(|| apply(f, black_box(x), black_box(&mut y)));
+        println!("{:>18} {:.3}", format!("{f:?}"), ns / x.len() as f64);
+    }
+}
+
 fn main() {
+    functions("f32", |x| x as f32);
+    functions("f64", |x| x);
     products("f32", 1.0f32);
     products("f64", 1.0f64);
 }

@@ -180,11 +180,6 @@ pub fn gemm_add<T: Real>(a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T]) {
     product(cpu::level(), a, b, c, Start::Old);
 }
 
-/// The part of [`Real`] that only this module uses and nobody else can implement.
-pub trait Product: sealed::Sealed {}
-impl Product for f32 {}
-impl Product for f64 {}
-
 pub(crate) mod sealed {
     use super::{Kernels, Level, Scratch};
 
@@ -282,7 +277,7 @@ fn product<T: Real>(level: Level, a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T
         return portable::product(a, b, c, start);
     };
     match Form::of(&a, &b) {
-        Form::Dots { rows, x } => dots(kernels, rows, x, c, start),
+        Form::Dots { rows, x } => with_contiguous(x, |x| dots(kernels, rows, x, c, start)),
         Form::Columns { columns, x } => {
             if start == Start::Zero {
                 c.fill(T::ZERO);
@@ -340,33 +335,12 @@ fn with_contiguous<T: Real>(x: MatRef<'_, T>, f: impl FnOnce(&[T])) {
     T::scratch().set(scratch);
 }
 
-fn dots<T: Real>(
-    kernels: &Kernels<T>,
-    rows: MatRef<'_, T>,
-    x: MatRef<'_, T>,
-    c: &mut [T],
-    start: Start,
-) {
-    with_contiguous(x, |x| {
-        let mut i = 0;
-        while i < rows.rows {
-            let n_rows = (rows.rows - i).min(kernels.dot_rows);
-            let mut sums = [[T::ZERO; DOT_LANES]; 4];
-            // SAFETY: rows `i..i + n_rows` of the matrix have `x.len()` contiguous elements each, inside its
-            // data by the invariant of `MatRef`; the level of `kernels` was checked by `product`.
-            unsafe {
-                (kernels.dot)(n_rows, rows.ptr(i, 0), rows.row_stride, x, &mut sums);
-            }
-            for (c, sums) in c[i..i + n_rows].iter_mut().zip(sums) {
-                let sum = portable::tree_sum(sums);
-                *c = match start {
-                    Start::Zero => sum,
-                    Start::Old => *c + sum,
-                };
-            }
-            i += n_rows;
-        }
-    });
+/// `y = rows·x` or `y += rows·x`
+fn dots<T: Real>(kernels: &Kernels<T>, rows: MatRef<'_, T>, x: &[T], y: &mut [T], start: Start) {
+    assert_eq!((rows.rows, rows.cols), (y.len(), x.len()));
+    // SAFETY: each of the `y.len()` rows has `x.len()` contiguous elements inside the matrix; the level of
+    // `kernels` was checked by `product`.
+    unsafe { (kernels.dots)(y, rows.ptr(0, 0), rows.row_stride, x, start) }
 }
 
 /// `y += columns·x`

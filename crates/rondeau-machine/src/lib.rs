@@ -7,10 +7,12 @@
 //! In reading order:
 //! - [`cpu`]: which instruction set to use;
 //! - [`Real`]: the element types, `f32` and `f64`;
-//! - [`gemm`]: matrix products of strided operands.
+//! - [`gemm`]: matrix products of strided operands;
+//! - [`math`]: elementwise functions.
 
 pub mod cpu;
 pub mod gemm;
+pub mod math;
 mod real;
 
 pub use real::Real;

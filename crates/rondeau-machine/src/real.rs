@@ -19,7 +19,8 @@ pub trait Real:
     + Sub<Output = Self>
     + Mul<Output = Self>
     + Div<Output = Self>
-    + crate::gemm::Product
+    + crate::gemm::sealed::Sealed
+    + crate::math::sealed::Elementwise
     + 'static
 {
     /// Positive zero.

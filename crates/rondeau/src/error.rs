@@ -95,6 +95,11 @@ impl Error {
         self.edit(|inner| inner.at = inner.at.or(Some(at)))
     }
 
+    /// The same mistake, with one more fact.
+    pub(crate) fn detailed(self, detail: &str) -> Error {
+        self.detail(detail)
+    }
+
     /// The class of the mistake.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -1,9 +1,6 @@
 //! The loops that touch numbers, compiled once per instruction set and element type.
 
-use super::{DOT_LANES, Start};
-
-/// The chains of up to four dot products.
-pub(super) type Sums<T> = [[T; DOT_LANES]; 4];
+use super::Start;
 
 /// One tile of `c` and the operands that it needs.
 #[derive(Debug)]
@@ -36,13 +33,12 @@ pub(super) struct Kernels<T: 'static> {
     pub(super) panel_cols: usize,
     /// Rows that `transpose` takes at a time.
     pub(super) lanes: usize,
-    /// Rows that `dot` takes at a time, at most four.
-    pub(super) dot_rows: usize,
     /// `c = a·b` or `c += a·b` for one tile of at most `packed_rows` by `panel_cols`; a tile of more than
     /// `rows` rows has `a` packed.
     pub(super) tile: unsafe fn(&Tile<T>),
-    /// The chains of `n_rows` dot products: rows from the pointer on, this stride apart, with the slice.
-    pub(super) dot: unsafe fn(usize, *const T, isize, &[T], &mut Sums<T>),
+    /// `y = rows·x` or `y += rows·x`: `y.len()` rows of `x.len()` elements from the pointer on, this stride
+    /// apart.
+    pub(super) dots: unsafe fn(&mut [T], *const T, isize, &[T], Start),
     /// `y += columns·x`: columns of `y.len()` elements from the pointer on, this stride apart.
     pub(super) columns: unsafe fn(&mut [T], *const T, isize, &[T]),
     /// Transposes `lanes` rows of `depth` elements, this stride apart, into columns this stride apart.
@@ -54,8 +50,9 @@ pub(super) use x86::{AVX2_F32, AVX2_F64, AVX512_F32, AVX512_F64};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use super::super::DOT_LANES;
     use super::super::vector::{Vector, transpose_4x4, transpose_8x8};
-    use super::{DOT_LANES, Kernels, Start, Sums, Tile};
+    use super::{Kernels, Start, Tile};
     use std::arch::x86_64::*;
 
     /// Whether the last vector of a row of the tile is whole.
@@ -140,7 +137,7 @@ mod x86 {
         }
     }
 
-    /// The chains of `R` dot products, in `N` registers each.
+    /// `R` dot products, the chains of each in `N` registers.
     ///
     /// # Safety
     /// The instruction set of `V` is enabled; `R` rows from `a` on have `x.len()` elements.
@@ -150,9 +147,8 @@ mod x86 {
         stride: isize,
         x: &[V::Scalar],
         zero: V::Scalar,
-        sums: &mut Sums<V::Scalar>,
-    ) {
-        assert!(N * V::LANES == DOT_LANES && R <= 4);
+    ) -> [V::Scalar; R] {
+        const { assert!(N * V::LANES == DOT_LANES && N.is_power_of_two()) };
         // SAFETY: `p + DOT_LANES <= x.len()` in the loop; after it, only the lanes below `rest` are read.
         unsafe {
             let mut acc = [[V::splat(zero); N]; R];
@@ -183,11 +179,19 @@ mod x86 {
                     }
                 }
             }
-            for (acc, sums) in acc.iter().zip(sums) {
-                for (n, acc) in acc.iter().enumerate() {
-                    acc.store(sums.as_mut_ptr().add(n * V::LANES));
+            // The tree of `portable::tree_sum`: halves of the registers, then halves of the last one.
+            let mut sums = [zero; R];
+            for (sum, mut acc) in sums.iter_mut().zip(acc) {
+                let mut half = N / 2;
+                while half > 0 {
+                    for n in 0..half {
+                        acc[n] = acc[n].add(acc[n + half]);
+                    }
+                    half /= 2;
                 }
+                *sum = acc[0].tree_sum();
             }
+            sums
         }
     }
 
@@ -250,9 +254,8 @@ mod x86 {
                 packed_rows: $packed,
                 panel_cols: 2 * $lanes,
                 lanes: $lanes,
-                dot_rows: $dot_rows,
                 tile: $module::tile_any,
-                dot: $module::dot_any,
+                dots: $module::dots_any,
                 columns: $module::columns_any,
                 transpose: $module::transpose_any,
             };
@@ -295,23 +298,34 @@ mod x86 {
                 /// # Safety
                 /// As [`Kernels`] says.
                 #[target_feature(enable = $features)]
-                pub(super) unsafe fn dot_any(
-                    n_rows: usize,
+                pub(super) unsafe fn dots_any(
+                    y: &mut [$t],
                     a: *const $t,
                     stride: isize,
                     x: &[$t],
-                    sums: &mut Sums<$t>,
+                    start: Start,
                 ) {
                     const N: usize = DOT_LANES / $lanes;
-                    // SAFETY: the features are enabled here; the rows are valid by contract.
-                    unsafe {
-                        if n_rows == $dot_rows {
-                            return dot::<$v, $dot_rows, N>(a, stride, x, 0.0, sums);
+                    let set = |y: &mut [$t], sums: &[$t]| {
+                        for (y, &sum) in y.iter_mut().zip(sums) {
+                            *y = match start {
+                                Start::Zero => sum,
+                                Start::Old => *y + sum,
+                            };
                         }
-                        for r in 0..n_rows {
-                            let mut one = [[0.0; DOT_LANES]; 4];
-                            dot::<$v, 1, N>(a.offset(r as isize * stride), stride, x, 0.0, &mut one);
-                            sums[r] = one[0];
+                    };
+                    let mut i = 0;
+                    // SAFETY: the features are enabled here; rows below `y.len()` are valid by contract.
+                    unsafe {
+                        while y.len() - i >= $dot_rows {
+                            let a = a.offset(i as isize * stride);
+                            set(&mut y[i..], &dot::<$v, $dot_rows, N>(a, stride, x, 0.0));
+                            i += $dot_rows;
+                        }
+                        while i < y.len() {
+                            let a = a.offset(i as isize * stride);
+                            set(&mut y[i..], &dot::<$v, 1, N>(a, stride, x, 0.0));
+                            i += 1;
                         }
                     }
                 }

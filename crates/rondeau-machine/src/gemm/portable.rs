@@ -45,8 +45,7 @@ fn dot<T: Real>(n: usize, a: impl Fn(usize) -> T, x: impl Fn(usize) -> T) -> T {
 }
 
 /// Adds the chains of a dot product in halves.
-#[inline(always)]
-pub(super) fn tree_sum<T: Real>(mut sums: [T; DOT_LANES]) -> T {
+fn tree_sum<T: Real>(mut sums: [T; DOT_LANES]) -> T {
     let mut half = DOT_LANES / 2;
     while half > 0 {
         for l in 0..half {

@@ -19,13 +19,19 @@ pub(super) trait Vector: Copy {
     unsafe fn store_first(self, p: *mut Self::Scalar, n: usize);
     /// Returns `self·factor + addend`, rounded once.
     unsafe fn fused(self, factor: Self, addend: Self) -> Self;
+    unsafe fn add(self, other: Self) -> Self;
+    /// Adds the upper half of the lanes to the lower one, and so on down to one lane.
+    unsafe fn tree_sum(self) -> Self::Scalar;
 }
 
 // SAFETY comment of all four implementations: each body is one instruction (or a mask and one instruction)
 // whose requirements are those of the trait function.
+// The last three arguments look like closures but are substituted: a closure would not inherit the
+// instruction set of the function it ends up in.
 macro_rules! vector {
-    ($v:ident, $t:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $fma:ident,
-     $load_first:expr, $store_first:expr) => {
+    ($v:ident, $t:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident,
+     |$v1:ident| $sum:expr, |$p2:ident, $n2:ident| $load_first:expr,
+     |$p3:ident, $v3:ident, $n3:ident| $store_first:expr) => {
         impl Vector for $v {
             type Scalar = $t;
             const LANES: usize = $lanes;
@@ -47,17 +53,36 @@ macro_rules! vector {
             #[inline(always)]
             unsafe fn load_first(p: *const $t, n: usize) -> Self {
                 // SAFETY: as `splat`; the mask confines the access to `n` lanes.
-                unsafe { $load_first(p, n) }
+                unsafe {
+                    let ($p2, $n2) = (p, n);
+                    $load_first
+                }
             }
             #[inline(always)]
             unsafe fn store_first(self, p: *mut $t, n: usize) {
                 // SAFETY: as `splat`; the mask confines the access to `n` lanes.
-                unsafe { $store_first(p, self, n) }
+                unsafe {
+                    let ($p3, $v3, $n3) = (p, self, n);
+                    $store_first
+                }
             }
             #[inline(always)]
             unsafe fn fused(self, factor: Self, addend: Self) -> Self {
                 // SAFETY: as `splat`.
                 unsafe { $fma(self, factor, addend) }
+            }
+            #[inline(always)]
+            unsafe fn add(self, other: Self) -> Self {
+                // SAFETY: as `splat`.
+                unsafe { $add(self, other) }
+            }
+            #[inline(always)]
+            unsafe fn tree_sum(self) -> $t {
+                // SAFETY: as `splat`.
+                unsafe {
+                    let $v1 = self;
+                    $sum
+                }
             }
         }
     };
@@ -71,6 +96,8 @@ vector!(
     _mm512_loadu_ps,
     _mm512_storeu_ps,
     _mm512_fmadd_ps,
+    _mm512_add_ps,
+    |v| _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)).tree_sum(),
     |p, n| _mm512_maskz_loadu_ps(((1u32 << n) - 1) as u16, p),
     |p, v, n| _mm512_mask_storeu_ps(p, ((1u32 << n) - 1) as u16, v)
 );
@@ -82,6 +109,8 @@ vector!(
     _mm512_loadu_pd,
     _mm512_storeu_pd,
     _mm512_fmadd_pd,
+    _mm512_add_pd,
+    |v| _mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd::<1>(v)).tree_sum(),
     |p, n| _mm512_maskz_loadu_pd(((1u32 << n) - 1) as u8, p),
     |p, v, n| _mm512_mask_storeu_pd(p, ((1u32 << n) - 1) as u8, v)
 );
@@ -93,6 +122,12 @@ vector!(
     _mm256_loadu_ps,
     _mm256_storeu_ps,
     _mm256_fmadd_ps,
+    _mm256_add_ps,
+    |v| {
+        let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+    },
     |p, n| _mm256_maskload_ps(p, mask_32(n)),
     |p, v, n| _mm256_maskstore_ps(p, mask_32(n), v)
 );
@@ -104,6 +139,11 @@ vector!(
     _mm256_loadu_pd,
     _mm256_storeu_pd,
     _mm256_fmadd_pd,
+    _mm256_add_pd,
+    |v| {
+        let two = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
+        _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+    },
     |p, n| _mm256_maskload_pd(p, mask_64(n)),
     |p, v, n| _mm256_maskstore_pd(p, mask_64(n), v)
 );

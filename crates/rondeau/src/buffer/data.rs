@@ -75,6 +75,12 @@ impl Buffer {
         (data, self.offset)
     }
 
+    /// The address of the memory behind the view, and the position of its first element.
+    pub(crate) fn identity(&self) -> (usize, usize) {
+        let memory = dispatch!(all self.dtype(), T => self.raw::<T>().0.as_ptr() as usize);
+        (memory, self.offset)
+    }
+
     /// The values in row-major order, if that is how they lie in memory.
     pub fn dense<T: Element>(&self) -> Option<&[T]> {
         let (data, offset) = self.raw::<T>();

@@ -1,5 +1,6 @@
 //! Building a program, equation by equation.
 
+use super::print::is_name;
 use super::{Aval, Atom, Eqn, Program, Var};
 use crate::buffer::Scalar;
 use crate::error::Misfit;
@@ -31,8 +32,14 @@ impl Builder {
     }
 
     /// A new input with the user's name for it.
-    pub fn named_input(&mut self, aval: Aval, name: String) -> Atom {
+    ///
+    /// A name that could not be told from other text, or from an earlier name, is dropped: names
+    /// are made of `A-Z a-z 0-9 _ .`
+    pub fn named_input(&mut self, aval: Aval, mut name: String) -> Atom {
         let var = self.fresh(aval);
+        if !is_name(&name) || self.names.contains(&name) {
+            name.clear();
+        }
         self.inputs.push(var);
         self.names.push(name);
         Atom::Var(var)

@@ -43,6 +43,8 @@ pub enum Unary {
     /// Negation of truth values, of each bit for integers.
     Not,
     IsFinite,
+    /// The value itself, with a derivative of zero.
+    StopGradient,
 }
 
 /// Two inputs, elementwise.
@@ -230,7 +232,7 @@ pub(super) fn batch_elementwise(b: &mut Builder, prim: Prim, size: usize, inputs
 }
 
 impl Unary {
-    const ALL: [Unary; 27] = [
+    const ALL: [Unary; 28] = [
         Unary::Neg,
         Unary::Abs,
         Unary::Sign,
@@ -258,12 +260,14 @@ impl Unary {
         Unary::IntegerPow(3),
         Unary::Not,
         Unary::IsFinite,
+        Unary::StopGradient,
     ];
 
     fn takes(self) -> Takes {
         match self {
             Unary::Neg | Unary::Abs | Unary::Sign | Unary::IntegerPow(_) => Takes::Numbers,
             Unary::Not => Takes::Bits,
+            Unary::StopGradient => Takes::Anything,
             Unary::Floor
             | Unary::Ceil
             | Unary::Round
@@ -421,7 +425,8 @@ impl Unary {
             | Unary::Ceil
             | Unary::Round
             | Unary::Not
-            | Unary::IsFinite => return None,
+            | Unary::IsFinite
+            | Unary::StopGradient => return None,
         })
     }
 }
@@ -450,7 +455,12 @@ fn eval_float<T: Real + FloatFunctions>(op: Unary, x: &Buffer) -> Option<Buffer>
         Unary::Erf => map1(x, T::erf),
         Unary::ErfInv => map1(x, T::erf_inv),
         Unary::IsFinite => map1(x, T::is_finite),
-        Unary::Neg | Unary::Abs | Unary::Sign | Unary::IntegerPow(_) | Unary::Not => return None,
+        Unary::Neg
+        | Unary::Abs
+        | Unary::Sign
+        | Unary::IntegerPow(_)
+        | Unary::Not
+        | Unary::StopGradient => return None,
     })
 }
 
@@ -503,6 +513,7 @@ impl Rules for Unary {
             Unary::IntegerPow(_) => "integer_pow",
             Unary::Not => "not",
             Unary::IsFinite => "is_finite",
+            Unary::StopGradient => "stop_gradient",
         }
     }
 
@@ -535,6 +546,7 @@ impl Rules for Unary {
         let x = &inputs[0];
         let y = match self {
             Unary::Not => Some(unary_not(x)),
+            Unary::StopGradient => Some(x.clone()),
             Unary::Neg | Unary::Abs | Unary::Sign | Unary::IntegerPow(_) => {
                 dispatch!(number x.dtype(), T => eval_number::<T>(*self, x))
             }
