@@ -33,8 +33,8 @@ fn is_nan<T: Real>(x: T) -> bool {
     x.partial_cmp(&x).is_none()
 }
 
+/// Compares every vector instruction set with the portable definition.
 fn check_same_bits<T: Real>(
-    level: Level,
     a: MatRef<'_, T>,
     b: MatRef<'_, T>,
     bits: impl Fn(T) -> u64,
@@ -47,20 +47,23 @@ fn check_same_bits<T: Real>(
         .take(a.rows * b.cols)
         .copied()
         .collect();
-    let (mut want, mut got) = (old.clone(), old);
+    let mut want = old.clone();
     product(Level::Portable, a, b, &mut want, start);
-    product(level, a, b, &mut got, start);
-    for (i, (&want, &got)) in want.iter().zip(&got).enumerate() {
-        let same = bits(want) == bits(got) || (is_nan(want) && is_nan(got));
-        assert!(
-            same,
-            "{level:?} {start:?} element {i} of {}x{}x{}, strides {:?} {:?}: {got:?} instead of {want:?}",
-            a.rows,
-            a.cols,
-            b.cols,
-            (a.row_stride, a.col_stride),
-            (b.row_stride, b.col_stride),
-        );
+    for level in Level::available().skip(1) {
+        let mut got = old.clone();
+        product(level, a, b, &mut got, start);
+        for (i, (&want, &got)) in want.iter().zip(&got).enumerate() {
+            let same = bits(want) == bits(got) || (is_nan(want) && is_nan(got));
+            assert!(
+                same,
+                "{level:?} {start:?} element {i} of {}x{}x{}, strides {:?} {:?}: {got:?} instead of {want:?}",
+                a.rows,
+                a.cols,
+                b.cols,
+                (a.row_stride, a.col_stride),
+                (b.row_stride, b.col_stride),
+            );
+        }
     }
 }
 
@@ -72,12 +75,10 @@ fn check_shapes<T: Real>(
     for &[m, k, n] in shapes {
         let a_data = numbers(2 * m * k + 2 * m + 2 * k + 8, 1 + m as u64, from);
         let b_data = numbers(2 * k * n + 2 * k + 2 * n + 8, 2 + n as u64, from);
-        for level in Level::available() {
-            for a in layouts(&a_data, m, k) {
-                for b in layouts(&b_data, k, n) {
-                    for start in [Start::Zero, Start::Old] {
-                        check_same_bits(level, a, b, bits, start);
-                    }
+        for a in layouts(&a_data, m, k) {
+            for b in layouts(&b_data, k, n) {
+                for start in [Start::Zero, Start::Old] {
+                    check_same_bits(a, b, bits, start);
                 }
             }
         }
