@@ -206,9 +206,7 @@ macro_rules! impl_elementwise {
                     Function::Cos if x.is_far() => return x.cos(),
                     _ => {}
                 }
-                let mut y = [x];
-                $portable(f, &[x], &mut y);
-                y[0]
+                define::define(f, x)
             }
 
             fn is_far(&self) -> bool {

@@ -4,8 +4,27 @@
 //! and nothing may be reassociated. Its constants are in [`poly`](super::poly). Where a branch is needed, both
 //! sides are computed and one is selected.
 
+use super::Function;
 use super::lane::Lane;
 use super::poly::horner;
+
+/// `f(x)` by its definition; see [`sin`] and [`cos`] for the range that theirs cover.
+#[inline(always)]
+pub fn define<L: Lane>(f: Function, x: L) -> L {
+    match f {
+        Function::Exp => exp(x),
+        Function::Expm1 => expm1(x),
+        Function::Log => log(x),
+        Function::Log1p => log1p(x),
+        Function::Tanh => tanh(x),
+        Function::Sigmoid => sigmoid(x),
+        Function::Erf => erf(x),
+        Function::Sin => sin(x),
+        Function::Cos => cos(x),
+        Function::Sqrt => sqrt(x),
+        Function::Recip => recip(x),
+    }
+}
 
 /// Returns `(n, p)` with `e^x = 2^n·(1 + p)` and `p` from √½ - 1 to √2 - 1.
 #[inline(always)]
