@@ -20,7 +20,7 @@ pub use control::{
     AssociativeOptions, ScanOptions, associative_scan, associative_scan_with, cond, debug_print,
     fori_loop, map, scan, scan_n, scan_reverse, scan_with, switch, while_loop,
 };
-pub use index::{Index, Indexer};
+pub use index::{Index, Indexer, NewAxis, Step};
 pub use methods::*;
 pub use named::{sort_by_keys, threefry2x32};
 pub use operators::{Argument, Operand};
