@@ -5,6 +5,7 @@
 mod compare;
 mod data;
 mod prng;
+mod seed;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -70,7 +71,7 @@ impl<'a> Case<'a> {
     pub(crate) fn of(&self, id: &str, place: &str) -> Array {
         let name = format!("{id}/{place}");
         match self.section.find(&name) {
-            Some(tensor) => tensor.array.clone(),
+            Some(tensor) => tensor.array,
             None => panic!("there is no tensor {name}"),
         }
     }
@@ -90,22 +91,35 @@ impl<'a> Case<'a> {
         self.about[key].as_f64().unwrap_or_else(|| panic!("{}: no number {key}", self.id))
     }
 
+    /// Compares a text with the one that the manifest gives for the case.
+    pub(crate) fn check_text(&self, key: &str, got: &str) {
+        if self.about[key] != got {
+            self.fail(format!("{key} is {got:?}, and JAX has {}", self.about[key]));
+        }
+    }
+
     /// The tree with the arrays of another case of the section (or this one) at its leaves; zeros
-    /// where there is none. The path of a leaf follows `place` after a `.`, or a `/` after a role.
+    /// where there is none for an integer. The path of a leaf follows `place` after a `.`, or a `/` after a role.
     /// Names of fields may differ from the file's in case.
     pub(crate) fn tree<T: Tree>(&self, id: &str, place: &str, like: &T) -> T {
-        let leaves = tree::leaves_with_paths(like).into_iter().map(|(path, leaf)| {
-            let found = self.section.find(&format!("{id}/{}", below(place, &path)));
-            found.map_or_else(|| leaf.zeros_like(), |tensor| tensor.array.clone())
-        });
+        let leaves = tree::leaves_with_paths(like)
+            .into_iter()
+            .map(|(path, leaf)| self.leaf(&format!("{id}/{}", below(place, &path)), leaf));
         tree::rebuild(like, leaves.collect::<Vec<_>>())
+    }
+
+    fn leaf(&self, name: &str, like: &Array) -> Array {
+        match self.section.find(name) {
+            Some(tensor) => tensor.array,
+            None if !like.dtype().is_float() => like.zeros_like(),
+            None => panic!("there is no tensor {name}"),
+        }
     }
 
     /// As [`tree`](Case::tree) for arguments with these names.
     fn arguments<A: Tree>(&self, role: &str, names: &[&str], like: &A) -> A {
         let leaves = tree::leaves_with_paths(like).into_iter().map(|(path, leaf)| {
-            let found = self.section.find(&format!("{}/{role}/{}", self.id, named(names, &path)));
-            found.map_or_else(|| leaf.zeros_like(), |tensor| tensor.array.clone())
+            self.leaf(&format!("{}/{role}/{}", self.id, named(names, &path)), leaf)
         });
         tree::rebuild(like, leaves.collect::<Vec<_>>())
     }
