@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use rondeau_machine::math::Function;
+
 use super::functions::FloatFunctions;
 use super::*;
 use crate::buffer::{DType, Number, Real, Scalar, Shape, dispatch};
@@ -178,6 +180,14 @@ where
     match lane::<T>(x) {
         Lane::One(x1) => Buffer::splat(f(x1).scalar(), x.shape().clone()),
         Lane::Each(xs) => Buffer::new(x.shape().clone(), xs.iter().map(|&x| f(x)).collect()),
+    }
+}
+
+/// As [`map1`], for functions of whole slices.
+fn map_slice<T: crate::buffer::Element>(x: &Buffer, f: impl Fn(&[T]) -> Vec<T>) -> Buffer {
+    match lane::<T>(x) {
+        Lane::One(x1) => Buffer::splat(f(&[x1])[0].scalar(), x.shape().clone()),
+        Lane::Each(xs) => Buffer::new(x.shape().clone(), f(&xs)),
     }
 }
 
@@ -438,22 +448,22 @@ fn eval_float<T: Real + FloatFunctions>(op: Unary, x: &Buffer) -> Option<Buffer>
         Unary::Round => map1(x, T::round_even),
         Unary::Sqrt => map1(x, T::sqrt),
         Unary::Rsqrt => map1(x, |x: T| T::ONE.div(x.sqrt())),
-        Unary::Exp => map1(x, T::exp),
-        Unary::Expm1 => map1(x, T::expm1),
-        Unary::Log => map1(x, T::log),
-        Unary::Log1p => map1(x, T::log1p),
-        Unary::Sin => map1(x, T::sin),
-        Unary::Cos => map1(x, T::cos),
+        Unary::Exp => map_slice(x, |x| T::map(Function::Exp, x)),
+        Unary::Expm1 => map_slice(x, |x| T::map(Function::Expm1, x)),
+        Unary::Log => map_slice(x, |x| T::map(Function::Log, x)),
+        Unary::Log1p => map_slice(x, |x| T::map(Function::Log1p, x)),
+        Unary::Sin => map_slice(x, |x| T::map(Function::Sin, x)),
+        Unary::Cos => map_slice(x, |x| T::map(Function::Cos, x)),
         Unary::Tan => map1(x, T::tan),
         Unary::Asin => map1(x, T::asin),
         Unary::Acos => map1(x, T::acos),
         Unary::Atan => map1(x, T::atan),
         Unary::Sinh => map1(x, T::sinh),
         Unary::Cosh => map1(x, T::cosh),
-        Unary::Tanh => map1(x, T::tanh),
-        Unary::Logistic => map1(x, T::logistic),
-        Unary::Erf => map1(x, T::erf),
-        Unary::ErfInv => map1(x, T::erf_inv),
+        Unary::Tanh => map_slice(x, |x| T::map(Function::Tanh, x)),
+        Unary::Logistic => map_slice(x, |x| T::map(Function::Sigmoid, x)),
+        Unary::Erf => map_slice(x, |x| T::map(Function::Erf, x)),
+        Unary::ErfInv => map_slice(x, T::erf_inv),
         Unary::IsFinite => map1(x, T::is_finite),
         Unary::Neg
         | Unary::Abs
