@@ -897,9 +897,9 @@ impl Rules for Binary {
         let z = match self {
             Binary::Eq => Some(dispatch!(all x.dtype(), T => map2(x, y, |x: T, y| x == y))),
             Binary::Ne => Some(dispatch!(all x.dtype(), T => map2(x, y, |x: T, y| x != y))),
-            Binary::Lt => Some(dispatch!(all x.dtype(), T => map2(x, y, |x: T, y| x < y))),
+            Binary::Lt => Some(dispatch!(all x.dtype(), T => map2(x, y, |x: T, y| T::lt(&x, &y)))),
             Binary::Le => Some(dispatch!(all x.dtype(), T => map2(x, y, |x: T, y| x <= y))),
-            Binary::Gt => Some(dispatch!(all x.dtype(), T => map2(x, y, |x: T, y| x > y))),
+            Binary::Gt => Some(dispatch!(all x.dtype(), T => map2(x, y, |x: T, y| T::gt(&x, &y)))),
             Binary::Ge => Some(dispatch!(all x.dtype(), T => map2(x, y, |x: T, y| x >= y))),
             Binary::Pow => {
                 Some(dispatch!(float x.dtype(), T => map2(x, y, <T as FloatFunctions>::powf)))
