@@ -40,25 +40,13 @@ enum Action {
     /// The source rules, in this process.
     Tidy,
     /// Cargo, with arguments and variables of the environment.
-    Cargo {
-        arguments: Vec<String>,
-        variables: Vec<(&'static str, String)>,
-    },
+    Cargo { arguments: Vec<String>, variables: Vec<(&'static str, String)> },
 }
 
 impl Stage {
     fn cargo(name: impl Into<String>, arguments: &[&str]) -> Stage {
-        let arguments = arguments
-            .iter()
-            .map(|argument| argument.to_string())
-            .collect();
-        Stage {
-            name: name.into(),
-            action: Action::Cargo {
-                arguments,
-                variables: Vec::new(),
-            },
-        }
+        let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
+        Stage { name: name.into(), action: Action::Cargo { arguments, variables: Vec::new() } }
     }
 
     fn with(mut self, name: &'static str, value: impl Into<String>) -> Stage {
@@ -71,17 +59,11 @@ impl Stage {
     fn run(&self, root: &Path) -> Result<(), String> {
         match &self.action {
             Action::Tidy => tidy::run(root),
-            Action::Cargo {
-                arguments,
-                variables,
-            } => {
+            Action::Cargo { arguments, variables } => {
                 let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
                 let variables = variables.iter().map(|(name, value)| (name, value));
-                let status = Command::new(cargo)
-                    .args(arguments)
-                    .envs(variables)
-                    .current_dir(root)
-                    .status();
+                let status =
+                    Command::new(cargo).args(arguments).envs(variables).current_dir(root).status();
                 match status {
                     Ok(status) if status.success() => Ok(()),
                     Ok(status) => Err(format!("cargo ended with {status}")),
@@ -97,10 +79,7 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.action {
             Action::Tidy => f.write_str("cargo run -p xtask -- tidy"),
-            Action::Cargo {
-                arguments,
-                variables,
-            } => {
+            Action::Cargo { arguments, variables } => {
                 for (name, value) in variables {
                     write!(f, "{name}='{value}' ")?;
                 }
@@ -124,39 +103,20 @@ fn stages(examples: &[String], target: &Path, flags: &str) -> Vec<Stage> {
     let checked = format!("{flags} --cfg checked");
     let mut stages = vec![
         Stage::cargo("fmt", &["fmt", "--all", "--check"]),
-        Stage::cargo(
-            "clippy",
-            &[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ],
-        ),
+        Stage::cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
         Stage::cargo("doc", &["doc", "--workspace", "--no-deps"])
             .with("RUSTDOCFLAGS", "-D warnings"),
-        Stage {
-            name: "tidy".to_string(),
-            action: Action::Tidy,
-        },
+        Stage { name: "tidy".to_string(), action: Action::Tidy },
         Stage::cargo("test", &["test", "--workspace"]),
         Stage::cargo("checked", &["test", "-p", "rondeau-machine"])
             .with("RUSTFLAGS", checked.trim())
-            .with(
-                "CARGO_TARGET_DIR",
-                target.join("checked").display().to_string(),
-            ),
+            .with("CARGO_TARGET_DIR", target.join("checked").display().to_string()),
     ];
     for example in examples {
         let arguments = ["run", "--release", "-p", "rondeau", "--example", example];
         stages.push(Stage::cargo(format!("example {example}"), &arguments));
     }
-    stages.push(Stage::cargo(
-        "cli",
-        &["run", "--release", "-p", "rondeau-cli", "--", "--help"],
-    ));
+    stages.push(Stage::cargo("cli", &["run", "--release", "-p", "rondeau-cli", "--", "--help"]));
     stages
 }
 
@@ -197,9 +157,7 @@ fn follow(
     match (outcome, times.last()) {
         (Err(error), Some((name, _))) => {
             let alone = &stages[times.len() - 1];
-            Err(format!(
-                "{error}\n\nci: stage `{name}` failed\nhelp: run it alone with\n  {alone}"
-            ))
+            Err(format!("{error}\n\nci: stage `{name}` failed\nhelp: run it alone with\n  {alone}"))
         }
         _ => {
             println!("ci: all {} stages passed", stages.len());
@@ -211,12 +169,7 @@ fn follow(
 /// One line a stage, and their sum.
 fn table(times: &[(&str, Duration)]) -> String {
     let total = ("total", times.iter().map(|(_, time)| *time).sum());
-    let width = times
-        .iter()
-        .map(|(name, _)| name.len())
-        .max()
-        .unwrap_or(0)
-        .max(total.0.len());
+    let width = times.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(total.0.len());
     let line =
         |(name, time): &(&str, Duration)| format!("  {name:width$} {:8.1} s\n", time.as_secs_f64());
     times.iter().chain([&total]).map(line).collect()
@@ -234,9 +187,7 @@ mod tests {
     fn the_help_shows_every_stage() {
         for stage in all() {
             let name = stage.name.replace("example gru", "examples");
-            let command = stage
-                .to_string()
-                .replace("CARGO_TARGET_DIR='target/checked' ", "");
+            let command = stage.to_string().replace("CARGO_TARGET_DIR='target/checked' ", "");
             let command = command.replace("gru", "<name>");
             let shown = HELP.lines().any(|line| {
                 let line = line.trim().strip_prefix(name.as_str()).map(str::trim_start);
@@ -251,11 +202,7 @@ mod tests {
         let mut ran = Vec::new();
         let outcome = follow(&all(), |stage| {
             ran.push(stage.name.clone());
-            if stage.name == "doc" {
-                Err("cargo ended with 101".to_string())
-            } else {
-                Ok(())
-            }
+            if stage.name == "doc" { Err("cargo ended with 101".to_string()) } else { Ok(()) }
         });
         assert_eq!(ran, ["fmt", "clippy", "doc"]);
         assert_eq!(
@@ -277,10 +224,8 @@ mod tests {
 
     #[test]
     fn times_are_a_table_with_their_sum() {
-        let times = [
-            ("fmt", Duration::from_millis(300)),
-            ("clippy", Duration::from_millis(12_300)),
-        ];
+        let times =
+            [("fmt", Duration::from_millis(300)), ("clippy", Duration::from_millis(12_300))];
         assert_eq!(
             table(&times),
             "  fmt         0.3 s\n  clippy     12.3 s\n  total      12.6 s\n"
@@ -292,9 +237,6 @@ mod tests {
         let stages = stages(&[], Path::new("t"), "-C debuginfo=0");
         let checked = stages.iter().find(|stage| stage.name == "checked");
         let line = checked.map(Stage::to_string).unwrap_or_default();
-        assert!(
-            line.starts_with("RUSTFLAGS='-C debuginfo=0 --cfg checked' "),
-            "{line}"
-        );
+        assert!(line.starts_with("RUSTFLAGS='-C debuginfo=0 --cfg checked' "), "{line}");
     }
 }

@@ -54,15 +54,13 @@ fn dispatch(arguments: &[&str]) -> Result<(), String> {
             Ok(())
         }
         [name] if task(name).is_some() => task(name).map_or(Ok(()), |task| (task.run)(&root())),
-        [name, extra, ..] if task(name).is_some() => Err(format!(
-            "error: `{name}` takes no argument `{extra}`\nhelp: see `{name} --help`"
-        )),
+        [name, extra, ..] if task(name).is_some() => {
+            Err(format!("error: `{name}` takes no argument `{extra}`\nhelp: see `{name} --help`"))
+        }
         [name, ..] => {
             let names: Vec<&str> = TASKS.iter().map(|task| task.name).collect();
             let names = names.join(", ");
-            Err(format!(
-                "error: there is no task `{name}`\nhelp: the tasks are {names}"
-            ))
+            Err(format!("error: there is no task `{name}`\nhelp: the tasks are {names}"))
         }
     }
 }
@@ -81,10 +79,7 @@ fn overview() -> String {
 
 /// The root of the workspace.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .map(Path::to_path_buf)
-        .unwrap_or_default()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -94,26 +89,16 @@ mod tests {
     #[test]
     fn mistakes_name_the_way_out() {
         let error = dispatch(&["tidey"]).expect_err("there is no such task");
-        assert_eq!(
-            error,
-            "error: there is no task `tidey`\nhelp: the tasks are ci, tidy"
-        );
+        assert_eq!(error, "error: there is no task `tidey`\nhelp: the tasks are ci, tidy");
         let error = dispatch(&["tidy", "--fast"]).expect_err("there is no such option");
-        assert_eq!(
-            error,
-            "error: `tidy` takes no argument `--fast`\nhelp: see `tidy --help`"
-        );
+        assert_eq!(error, "error: `tidy` takes no argument `--fast`\nhelp: see `tidy --help`");
     }
 
     #[test]
     fn every_task_explains_itself() {
         for task in TASKS {
             assert!(overview().contains(task.summary));
-            assert!(
-                task.help.contains("Usage: cargo run -p xtask --"),
-                "{}",
-                task.name
-            );
+            assert!(task.help.contains("Usage: cargo run -p xtask --"), "{}", task.name);
         }
     }
 }

@@ -26,9 +26,7 @@ use syn::{Data, DeriveInput, Error, Field, Fields, Generics, Index, Member, Resu
 #[proc_macro_derive(Tree, attributes(tree))]
 pub fn derive_tree(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = syn::parse_macro_input!(input as DeriveInput);
-    expand(&input)
-        .unwrap_or_else(Error::into_compile_error)
-        .into()
+    expand(&input).unwrap_or_else(Error::into_compile_error).into()
 }
 
 /// One field and what the three methods do with it.
@@ -44,11 +42,7 @@ impl Part<'_> {
             Some(name) => Member::Named(name.clone()),
             None => Member::Unnamed(Index::from(i)),
         };
-        Ok(Part {
-            field,
-            member,
-            fixed: is_fixed(field)?,
-        })
+        Ok(Part { field, member, fixed: is_fixed(field)? })
     }
 
     /// The field's type, where errors about it are shown.
@@ -120,9 +114,8 @@ fn expand(input: &DeriveInput) -> Result<TokenStream> {
         Data::Union(data) => return Err(refuse(data.union_token.span, "a union", UNION_HELP)),
     };
     let parts = fields.iter().enumerate();
-    let parts: Vec<Part<'_>> = parts
-        .map(|(i, field)| Part::new(i, field))
-        .collect::<Result<_>>()?;
+    let parts: Vec<Part<'_>> =
+        parts.map(|(i, field)| Part::new(i, field)).collect::<Result<_>>()?;
 
     let name = &input.ident;
     let visits = parts.iter().map(Part::visit);
@@ -176,11 +169,7 @@ fn refuse(span: Span, what: &str, help: &str) -> Error {
 /// Whether the field is marked `#[tree(fixed)]`.
 fn is_fixed(field: &Field) -> Result<bool> {
     let mut fixed = false;
-    for attr in field
-        .attrs
-        .iter()
-        .filter(|attr| attr.path().is_ident("tree"))
-    {
+    for attr in field.attrs.iter().filter(|attr| attr.path().is_ident("tree")) {
         attr.parse_nested_meta(|meta| {
             if !meta.path.is_ident("fixed") {
                 return Err(meta.error("expected `fixed`, as in `#[tree(fixed)]`"));
@@ -189,10 +178,7 @@ fn is_fixed(field: &Field) -> Result<bool> {
             Ok(())
         })?;
         if !fixed {
-            return Err(Error::new_spanned(
-                attr,
-                "expected `fixed`, as in `#[tree(fixed)]`",
-            ));
+            return Err(Error::new_spanned(attr, "expected `fixed`, as in `#[tree(fixed)]`"));
         }
     }
     Ok(fixed)
@@ -231,9 +217,7 @@ fn bound_generics(generics: &Generics, parts: &[Part<'_>]) -> Generics {
         return bound;
     }
     let in_tree = |name: &syn::Ident| {
-        parts
-            .iter()
-            .any(|part| !part.fixed && mentions(part.field.ty.to_token_stream(), name))
+        parts.iter().any(|part| !part.fixed && mentions(part.field.ty.to_token_stream(), name))
     };
     for param in bound.type_params_mut() {
         if in_tree(&param.ident) {
@@ -245,10 +229,7 @@ fn bound_generics(generics: &Generics, parts: &[Part<'_>]) -> Generics {
     predicates.push(parse_quote!(Self: ::core::clone::Clone));
     for part in parts.iter().filter(|part| part.fixed) {
         let ty = &part.field.ty;
-        if generics
-            .type_params()
-            .any(|param| mentions(ty.to_token_stream(), &param.ident))
-        {
+        if generics.type_params().any(|param| mentions(ty.to_token_stream(), &param.ident)) {
             predicates.push(parse_quote!(#ty: ::core::clone::Clone + ::core::fmt::Debug));
         }
     }
@@ -282,19 +263,10 @@ mod tests {
     #[test]
     fn enums_and_unions_are_refused_with_a_way_out() {
         let message = refusal("enum Cell { Gru(Array), Lstm(Array, Array) }");
-        assert!(
-            message.starts_with("`Tree` cannot be derived for an enum: "),
-            "{message}"
-        );
-        assert!(
-            message.contains("use a struct with `Option` fields"),
-            "{message}"
-        );
+        assert!(message.starts_with("`Tree` cannot be derived for an enum: "), "{message}");
+        assert!(message.contains("use a struct with `Option` fields"), "{message}");
         let message = refusal("union Bits { x: Array }");
-        assert!(
-            message.starts_with("`Tree` cannot be derived for a union: "),
-            "{message}"
-        );
+        assert!(message.starts_with("`Tree` cannot be derived for a union: "), "{message}");
     }
 
     #[test]
@@ -313,9 +285,6 @@ mod tests {
         let code = generated("struct S<A, B> { a: Vec<A>, #[tree(fixed)] b: B }");
         assert!(code.contains("A : :: rondeau :: tree :: Tree"), "{code}");
         assert!(!code.contains("B : :: rondeau :: tree :: Tree"), "{code}");
-        assert!(
-            code.contains("B : :: core :: clone :: Clone + :: core :: fmt :: Debug"),
-            "{code}"
-        );
+        assert!(code.contains("B : :: core :: clone :: Clone + :: core :: fmt :: Debug"), "{code}");
     }
 }

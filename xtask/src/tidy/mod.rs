@@ -66,12 +66,7 @@ impl File {
     }
 
     fn finding(&self, line: usize, message: impl Into<String>, help: impl Into<String>) -> Finding {
-        Finding {
-            path: self.path.clone(),
-            line,
-            message: message.into(),
-            help: help.into(),
-        }
+        Finding { path: self.path.clone(), line, message: message.into(), help: help.into() }
     }
 }
 
@@ -83,13 +78,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let mut report = String::new();
     let mut n_findings = 0;
     for (name, check) in CHECKS {
-        for Finding {
-            path,
-            line,
-            message,
-            help,
-        } in check(&files)
-        {
+        for Finding { path, line, message, help } in check(&files) {
             n_findings += 1;
             report += &format!("error[{name}]: {message}\n  at {path}:{line}\nhelp: {help}\n\n");
         }
@@ -123,9 +112,7 @@ fn read(directory: &Path, prefix: &str, files: &mut Vec<File>) -> std::io::Resul
         } else if kind.is_file() && name != ".git" {
             // What is not UTF-8 is data, not text.
             files.extend(
-                String::from_utf8(fs::read(entry.path())?)
-                    .ok()
-                    .map(|text| File { path, text }),
+                String::from_utf8(fs::read(entry.path())?).ok().map(|text| File { path, text }),
             );
         }
     }

@@ -19,44 +19,16 @@ const ROOT: &str = "the root";
 
 /// The arrows, from the ground up. A room may always use itself.
 const ROOMS: &[Room] = &[
-    Room {
-        name: "error",
-        uses: &[],
-    },
-    Room {
-        name: "buffer",
-        uses: &["error"],
-    },
-    Room {
-        name: "tree",
-        uses: &["error", "trace::Array"],
-    },
-    Room {
-        name: "ir",
-        uses: &["prim", "transform", "buffer", "error"],
-    },
-    Room {
-        name: "prim",
-        uses: &["ir", "transform", "buffer", "error", "run::tap"],
-    },
-    Room {
-        name: "transform",
-        uses: &["ir", "prim", "buffer", "error"],
-    },
-    Room {
-        name: "optimize",
-        uses: &["ir", "prim", "transform", "buffer", "error"],
-    },
+    Room { name: "error", uses: &[] },
+    Room { name: "buffer", uses: &["error"] },
+    Room { name: "tree", uses: &["error", "trace::Array"] },
+    Room { name: "ir", uses: &["prim", "transform", "buffer", "error"] },
+    Room { name: "prim", uses: &["ir", "transform", "buffer", "error", "run::tap"] },
+    Room { name: "transform", uses: &["ir", "prim", "buffer", "error"] },
+    Room { name: "optimize", uses: &["ir", "prim", "transform", "buffer", "error"] },
     Room {
         name: "compile",
-        uses: &[
-            "optimize",
-            "ir",
-            "prim",
-            "buffer",
-            "error",
-            "rondeau_machine",
-        ],
+        uses: &["optimize", "ir", "prim", "buffer", "error", "rondeau_machine"],
     },
     Room {
         name: "run",
@@ -73,17 +45,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "trace",
-        uses: &[
-            "tree",
-            "run",
-            "compile",
-            "optimize",
-            "ir",
-            "prim",
-            "transform",
-            "buffer",
-            "error",
-        ],
+        uses: &["tree", "run", "compile", "optimize", "ir", "prim", "transform", "buffer", "error"],
     },
     Room {
         name: "api",
@@ -101,26 +63,11 @@ const ROOMS: &[Room] = &[
         ],
     },
     // These could have been written by a user.
-    Room {
-        name: "random",
-        uses: &[ROOT, "tree", "error"],
-    },
-    Room {
-        name: "nn",
-        uses: &[ROOT, "tree", "error", "random"],
-    },
-    Room {
-        name: "optim",
-        uses: &[ROOT, "tree", "error"],
-    },
-    Room {
-        name: "io",
-        uses: &[ROOT, "tree", "error", "buffer"],
-    },
-    Room {
-        name: "train",
-        uses: &[ROOT, "tree", "error", "random", "nn", "optim", "io"],
-    },
+    Room { name: "random", uses: &[ROOT, "tree", "error"] },
+    Room { name: "nn", uses: &[ROOT, "tree", "error", "random"] },
+    Room { name: "optim", uses: &[ROOT, "tree", "error"] },
+    Room { name: "io", uses: &[ROOT, "tree", "error", "buffer"] },
+    Room { name: "train", uses: &[ROOT, "tree", "error", "random", "nn", "optim", "io"] },
 ];
 
 /// A part of `std` that reaches out of the program, and the rooms that may use it.
@@ -171,20 +118,14 @@ pub(super) fn arrows(files: &[File]) -> Vec<Finding> {
 fn may_use(room: &Room) -> String {
     match room.uses {
         [] => format!("`{}` uses no other room", room.name),
-        uses => format!(
-            "it may use {}; move the code, or hand the value in",
-            uses.join(", ")
-        ),
+        uses => format!("it may use {}; move the code, or hand the value in", uses.join(", ")),
     }
 }
 
 /// The names of the rooms that exist.
 fn rooms_of(files: &[File]) -> Vec<&str> {
-    let mut rooms: Vec<&str> = files
-        .iter()
-        .filter_map(|file| room_of(&file.path))
-        .map(|(room, _)| room)
-        .collect();
+    let mut rooms: Vec<&str> =
+        files.iter().filter_map(|file| room_of(&file.path)).map(|(room, _)| room).collect();
     rooms.dedup();
     rooms
 }
@@ -205,11 +146,7 @@ fn room_of(path: &str) -> Option<(&str, usize)> {
 
 /// What a path reaches, if that is a room, one of its items, the root or the machine.
 fn target(path: &PathUse<'_>, depth: usize, rooms: &[&str]) -> Option<String> {
-    let supers = path
-        .segments
-        .iter()
-        .take_while(|&&segment| segment == "super")
-        .count();
+    let supers = path.segments.iter().take_while(|&&segment| segment == "super").count();
     let rest = match path.segments[0] {
         "crate" | "rondeau" => &path.segments[1..],
         "super" if supers == depth + path.modules => &path.segments[supers..],
@@ -228,9 +165,7 @@ fn target(path: &PathUse<'_>, depth: usize, rooms: &[&str]) -> Option<String> {
 
 /// Whether a permission for a room or item covers the target.
 fn covers(uses: &str, target: &str) -> bool {
-    target
-        .strip_prefix(uses)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    target.strip_prefix(uses).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 /// Checks that files, clocks, the environment and threads are used where they may be.
@@ -254,10 +189,7 @@ pub(super) fn world(files: &[File]) -> Vec<Finding> {
             let help = match rooms {
                 [] => "the library does not use it anywhere; take the value as an argument"
                     .to_string(),
-                rooms => format!(
-                    "only {} may; take the value as an argument",
-                    rooms.join(", ")
-                ),
+                rooms => format!("only {} may; take the value as an argument", rooms.join(", ")),
             };
             findings.push(file.finding(path.line, message, help));
         }
@@ -267,9 +199,7 @@ pub(super) fn world(files: &[File]) -> Vec<Finding> {
 
 /// Checks that the transformations name no primitive but `Add`.
 pub(super) fn primitives(files: &[File]) -> Vec<Finding> {
-    let list = files
-        .iter()
-        .find(|file| file.path == format!("{LIBRARY}prim/mod.rs"));
+    let list = files.iter().find(|file| file.path == format!("{LIBRARY}prim/mod.rs"));
     let Some(list) = list else { return Vec::new() };
     let families = families(&source::code(&source::tokens(&list.text)));
     if families.is_empty() {
@@ -281,10 +211,7 @@ pub(super) fn primitives(files: &[File]) -> Vec<Finding> {
     for file in files.iter().filter(is_transform) {
         let code = source::without_tests(&source::code(&source::tokens(&file.text)));
         for (i, token) in code.iter().enumerate() {
-            let variant = code
-                .get(i + 2)
-                .filter(|_| code[i + 1].is("::"))
-                .map_or("", |t| t.text);
+            let variant = code.get(i + 2).filter(|_| code[i + 1].is("::")).map_or("", |t| t.text);
             let named = token.is_word()
                 && match token.text {
                     family if family == TRANSFORM_NAMES.0 => {
@@ -314,13 +241,8 @@ fn families<'a>(code: &[Token<'a>]) -> Vec<&'a str> {
     let Some(start) = code.windows(3).position(starts) else {
         return Vec::new();
     };
-    let list = code[start + 3..]
-        .split(|token| token.is("}"))
-        .next()
-        .unwrap_or(&[]);
-    let entries = list
-        .windows(2)
-        .filter(|pair| pair[0].is_word() && pair[1].is(":"));
+    let list = code[start + 3..].split(|token| token.is("}")).next().unwrap_or(&[]);
+    let entries = list.windows(2).filter(|pair| pair[0].is_word() && pair[1].is(":"));
     entries.map(|pair| pair[0].text).collect()
 }
 
@@ -336,11 +258,7 @@ mod tests {
         };
         let files: Vec<File> = files.iter().map(file).collect();
         let short = |finding: Finding| {
-            let path = finding
-                .path
-                .strip_prefix(LIBRARY)
-                .unwrap_or(&finding.path)
-                .to_string();
+            let path = finding.path.strip_prefix(LIBRARY).unwrap_or(&finding.path).to_string();
             format!("{path}:{} {}", finding.line, finding.message)
         };
         check(&files).into_iter().map(short).collect()
@@ -358,10 +276,7 @@ mod tests {
             ["error.rs:1 `error` may not use `buffer::DType`"]
         );
         let both = "use crate::{error::Misfit, trace::{Array}, buffer::Buffer};";
-        assert_eq!(
-            lines("prim/mod.rs", both),
-            ["prim/mod.rs:1 `prim` may not use `trace::Array`"]
-        );
+        assert_eq!(lines("prim/mod.rs", both), ["prim/mod.rs:1 `prim` may not use `trace::Array`"]);
         assert_eq!(
             lines("optimize/mod.rs", "use rondeau_machine::Code;"),
             ["optimize/mod.rs:1 `optimize` may not use `rondeau_machine`"]
@@ -374,24 +289,15 @@ mod tests {
     #[test]
     fn single_items_may_be_allowed() {
         assert!(findings(arrows, &[("tree.rs", "use crate::trace::Array;")]).is_empty());
-        assert_eq!(
-            findings(arrows, &[("tree.rs", "use crate::trace::ArrayKind;")]).len(),
-            1
-        );
+        assert_eq!(findings(arrows, &[("tree.rs", "use crate::trace::ArrayKind;")]).len(), 1);
         assert!(findings(arrows, &[("prim/tap.rs", "crate::run::tap::show(x)")]).is_empty());
-        assert_eq!(
-            findings(arrows, &[("prim/tap.rs", "use crate::run;")]).len(),
-            1
-        );
+        assert_eq!(findings(arrows, &[("prim/tap.rs", "use crate::run;")]).len(), 1);
     }
 
     #[test]
     fn the_root_is_for_rooms_that_a_user_could_write() {
         assert!(findings(arrows, &[("nn/mod.rs", "use crate::{Array, scan};")]).is_empty());
-        assert_eq!(
-            findings(arrows, &[("nn/mod.rs", "use crate::trace::Array;")]).len(),
-            1
-        );
+        assert_eq!(findings(arrows, &[("nn/mod.rs", "use crate::trace::Array;")]).len(), 1);
         assert_eq!(
             findings(arrows, &[("ir/aval.rs", "use crate::Array;")]),
             ["ir/aval.rs:1 `ir` reaches `crate::Array` through the root"]
@@ -402,10 +308,7 @@ mod tests {
     fn arrows_are_seen_through_super_and_the_crates_own_name() {
         let lines = |text| findings(arrows, &[("buffer/data.rs", text)]);
         assert_eq!(lines("use super::super::ir::Aval;").len(), 1);
-        assert_eq!(
-            lines("mod a { use super::super::super::ir::Aval; }").len(),
-            1
-        );
+        assert_eq!(lines("mod a { use super::super::super::ir::Aval; }").len(), 1);
         assert!(lines("mod a { use super::super::ir::Aval; }").is_empty());
         assert_eq!(lines("use rondeau::ir::Aval;").len(), 1);
     }
@@ -434,10 +337,7 @@ mod tests {
             lines("run/mod.rs", "use std::{fmt, time::Instant};"),
             ["run/mod.rs:1 `run` may not use `std::time`"]
         );
-        assert_eq!(
-            lines("ir/mod.rs", "std::fs::read(x); ::std::env::var(y);").len(),
-            2
-        );
+        assert_eq!(lines("ir/mod.rs", "std::fs::read(x); ::std::env::var(y);").len(), 2);
         assert!(lines("run/threads.rs", "std::thread::scope(f)").is_empty());
         assert!(lines("io/mod.rs", "use std::fs;").is_empty());
         assert!(lines("trace/mod.rs", "std::thread_local! { }").is_empty());
@@ -445,10 +345,8 @@ mod tests {
 
     #[test]
     fn transformations_name_no_primitive() {
-        let list = (
-            "prim/mod.rs",
-            "prims! {\n/// Doc: x\nBinary: plain, Unary: plain, Scan: body,\n}",
-        );
+        let list =
+            ("prim/mod.rs", "prims! {\n/// Doc: x\nBinary: plain, Unary: plain, Scan: body,\n}");
         let lines = |text| findings(primitives, &[list, ("transform/jvp.rs", text)]);
         assert!(lines("b.bind1(Binary::Add, &[x, y]); Prim::from(p); eqn.prim.jvp(b)").is_empty());
         assert!(lines("match p { Prim::Binary(Binary::Add) => x }").is_empty());

@@ -9,14 +9,8 @@ const MACHINE: &str = "crates/rondeau-machine/";
 
 /// Macros and attributes that must not stay, and what to do instead.
 const WORDS: &[(&str, &str)] = &[
-    (
-        "todo",
-        "write it, or leave the variant out until it can be written",
-    ),
-    (
-        "unimplemented",
-        "write it, or return an `Error` that says what to use instead",
-    ),
+    ("todo", "write it, or leave the variant out until it can be written"),
+    ("unimplemented", "write it, or return an `Error` that says what to use instead"),
     ("dbg", "remove it"),
     ("ignore", "make the test fast enough to run, or delete it"),
     ("should_panic", "return an `Error` and compare its text"),
@@ -84,14 +78,9 @@ enum Piece {
 
 impl Piece {
     fn at(tokens: &[Token<'_>], at: usize) -> Piece {
-        let code = tokens[at + 1..]
-            .iter()
-            .filter(|token| token.kind != Kind::Comment);
+        let code = tokens[at + 1..].iter().filter(|token| token.kind != Kind::Comment);
         let mut code = code.skip_while(|t| t.is("extern") || t.kind == Kind::Literal);
-        match (
-            code.next().map(|token| token.text),
-            code.next().map(|token| token.text),
-        ) {
+        match (code.next().map(|token| token.text), code.next().map(|token| token.text)) {
             (Some("fn"), Some("(")) => Piece::Type,
             (Some("fn" | "trait"), _) => Piece::Contract,
             _ => Piece::Promise,
@@ -119,10 +108,7 @@ fn start_of(tokens: &[Token<'_>], at: usize) -> usize {
 fn comments_before(tokens: &[Token<'_>], at: usize) -> String {
     let before = tokens[start_of(tokens, at)..at].iter();
     let comments = before.filter(|token| token.kind == Kind::Comment);
-    comments
-        .map(|comment| comment.text)
-        .collect::<Vec<_>>()
-        .join("\n")
+    comments.map(|comment| comment.text).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether the docs of a function have `# Safety`, or those of the trait around it, or it stands in
@@ -172,13 +158,9 @@ pub(super) fn words(files: &[File]) -> Vec<Finding> {
 
 /// Checks that every file says first what it is for.
 pub(super) fn headers(files: &[File]) -> Vec<Finding> {
-    let lacking = files
-        .iter()
-        .filter(|file| file.is_rust() && !file.text.starts_with("//!"));
+    let lacking = files.iter().filter(|file| file.is_rust() && !file.text.starts_with("//!"));
     let help = "start it with `//!`: what it is for, and what it must not know";
-    lacking
-        .map(|file| file.finding(1, "the file does not say what it is for", help))
-        .collect()
+    lacking.map(|file| file.finding(1, "the file does not say what it is for", help)).collect()
 }
 
 /// Checks that no text names a directory of one machine or a registry.
@@ -225,10 +207,7 @@ mod tests {
 
     /// The findings of `check` in one file, as `line message`.
     fn findings(check: fn(&[File]) -> Vec<Finding>, path: &str, text: &str) -> Vec<String> {
-        let files = [File {
-            path: path.to_string(),
-            text: text.to_string(),
-        }];
+        let files = [File { path: path.to_string(), text: text.to_string() }];
         let short = |finding: Finding| format!("{} {}", finding.line, finding.message);
         check(&files).into_iter().map(short).collect()
     }
@@ -248,31 +227,19 @@ mod tests {
     #[test]
     fn blocks_say_why_they_are_sound() {
         let lacking = "unsafe code without a `// SAFETY:` comment before it";
-        assert_eq!(
-            machine("fn f() {\n    unsafe { g() }\n}"),
-            [format!("2 {lacking}")]
-        );
+        assert_eq!(machine("fn f() {\n    unsafe { g() }\n}"), [format!("2 {lacking}")]);
         assert!(machine("fn f() {\n    // SAFETY: in bounds.\n    unsafe { g() }\n}").is_empty());
         assert!(machine("// SAFETY: in bounds.\nlet x =\n    h(1, unsafe { g() });").is_empty());
         assert!(machine("match x {\n// SAFETY: a.\nA => unsafe { g() },\n}").is_empty());
-        assert_eq!(
-            machine("// SAFETY: a.\nunsafe { g() };\nunsafe { h() }").len(),
-            1
-        );
-        assert_eq!(
-            machine("unsafe impl Send for A {}"),
-            [format!("1 {lacking}")]
-        );
+        assert_eq!(machine("// SAFETY: a.\nunsafe { g() };\nunsafe { h() }").len(), 1);
+        assert_eq!(machine("unsafe impl Send for A {}"), [format!("1 {lacking}")]);
         assert!(machine("// SAFETY: plain data.\nunsafe impl Send for A {}").is_empty());
     }
 
     #[test]
     fn functions_say_what_they_need() {
         let lacking = "an `unsafe fn` or `unsafe trait` without `# Safety` in its docs";
-        assert_eq!(
-            machine("/// Adds.\nunsafe fn f() {}"),
-            [format!("2 {lacking}")]
-        );
+        assert_eq!(machine("/// Adds.\nunsafe fn f() {}"), [format!("2 {lacking}")]);
         assert!(
             machine(
                 "/// Adds.\n///\n/// # Safety\n/// AVX2.\n#[inline]\npub(crate) unsafe fn f() {}"
@@ -315,14 +282,8 @@ mod tests {
     #[test]
     fn texts_name_no_machine() {
         let found = |text| findings(machines, "README.md", text);
-        assert_eq!(
-            found("see /tmp/x.txt"),
-            ["1 the path `/tmp/x.txt` exists on one machine only"]
-        );
-        assert_eq!(
-            found("a\n\"/home/me\""),
-            ["2 the path `/home/me` exists on one machine only"]
-        );
+        assert_eq!(found("see /tmp/x.txt"), ["1 the path `/tmp/x.txt` exists on one machine only"]);
+        assert_eq!(found("a\n\"/home/me\""), ["2 the path `/home/me` exists on one machine only"]);
         assert!(found("https://example.org/work/x src/tmp/a /workshop ~/tmp ./tmp").is_empty());
         assert_eq!(
             found("url = https://index.crates.io/"),

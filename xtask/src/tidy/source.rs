@@ -48,11 +48,7 @@ pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
             _ => (Some(Kind::Sign), first.len_utf8()),
         };
         let piece = &rest[..length];
-        found.extend(kind.map(|kind| Token {
-            kind,
-            text: piece,
-            line,
-        }));
+        found.extend(kind.map(|kind| Token { kind, text: piece, line }));
         line += piece.matches('\n').count();
         at += length;
     }
@@ -69,9 +65,7 @@ fn word(rest: &str) -> (Option<Kind>, usize) {
     if raw && after[hashes..].starts_with('"') {
         let close = format!("\"{}", "#".repeat(hashes));
         let open = length + hashes + 1;
-        let end = rest[open..]
-            .find(&close)
-            .map_or(rest.len(), |at| open + at + close.len());
+        let end = rest[open..].find(&close).map_or(rest.len(), |at| open + at + close.len());
         return (Some(Kind::Literal), end);
     }
     if matches!(name, "b" | "c") && after.starts_with('"') {
@@ -80,11 +74,7 @@ fn word(rest: &str) -> (Option<Kind>, usize) {
     if name == "b" && after.starts_with('\'') {
         return (Some(Kind::Literal), length + quote(after));
     }
-    let kind = if name.starts_with(|c: char| c.is_numeric()) {
-        Kind::Literal
-    } else {
-        Kind::Word
-    };
+    let kind = if name.starts_with(|c: char| c.is_numeric()) { Kind::Literal } else { Kind::Word };
     (Some(kind), length)
 }
 
@@ -108,9 +98,7 @@ fn quote(rest: &str) -> usize {
     match (chars.next(), chars.next()) {
         (Some((_, '\\')), Some((at, escaped))) => {
             let from = at + escaped.len_utf8();
-            rest[from..]
-                .find('\'')
-                .map_or(rest.len(), |close| from + close + 1)
+            rest[from..].find('\'').map_or(rest.len(), |close| from + close + 1)
         }
         (Some(_), Some((at, '\''))) => at + 1,
         _ => {
@@ -141,11 +129,7 @@ fn block_comment(rest: &str) -> usize {
 
 /// The tokens without comments.
 pub(crate) fn code<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
-    tokens
-        .iter()
-        .copied()
-        .filter(|token| token.kind != Kind::Comment)
-        .collect()
+    tokens.iter().copied().filter(|token| token.kind != Kind::Comment).collect()
 }
 
 /// The code without modules under `#[cfg(test)]`.
@@ -255,11 +239,7 @@ fn expand<'a>(
         at += 1;
     }
     if !is_group {
-        found.push(PathUse {
-            segments: prefix.clone(),
-            line,
-            modules,
-        });
+        found.push(PathUse { segments: prefix.clone(), line, modules });
     }
     prefix.truncate(depth);
     at
@@ -275,10 +255,7 @@ mod tests {
     }
 
     fn paths_of(text: &str) -> Vec<String> {
-        paths(&code(&tokens(text)))
-            .iter()
-            .map(|path| path.segments.join("::"))
-            .collect()
+        paths(&code(&tokens(text))).iter().map(|path| path.segments.join("::")).collect()
     }
 
     #[test]
@@ -305,22 +282,14 @@ mod tests {
     fn groups_are_several_paths() {
         assert_eq!(
             paths_of("use crate::{ir::{self, Aval}, prim::*, buffer as b};"),
-            [
-                "crate::ir::self",
-                "crate::ir::Aval",
-                "crate::prim::*",
-                "crate::buffer"
-            ]
+            ["crate::ir::self", "crate::ir::Aval", "crate::prim::*", "crate::buffer"]
         );
         assert_eq!(
             paths_of("fn f(x: &crate::a::B) { g::<std::fs::File>(x); }"),
             ["crate::a::B", "g", "std::fs::File"]
         );
         assert_eq!(paths_of("$crate::a::b!{ c::d }"), ["crate::a::b", "c::d"]);
-        assert_eq!(
-            paths_of("match x { A::B { y } => A::C { y } }"),
-            ["A::B", "A::C"]
-        );
+        assert_eq!(paths_of("match x { A::B { y } => A::C { y } }"), ["A::B", "A::C"]);
     }
 
     #[test]
@@ -335,14 +304,8 @@ mod tests {
         let text = "a #[cfg(test)] mod tests { b { c } } d #[cfg(test)] mod e; #[cfg(test)] f";
         let found = tokens(text);
         let kept = without_tests(&found);
-        let words: Vec<&str> = kept
-            .iter()
-            .filter(|token| token.is_word())
-            .map(|t| t.text)
-            .collect();
-        assert_eq!(
-            words,
-            ["a", "d", "cfg", "test", "mod", "e", "cfg", "test", "f"]
-        );
+        let words: Vec<&str> =
+            kept.iter().filter(|token| token.is_word()).map(|t| t.text).collect();
+        assert_eq!(words, ["a", "d", "cfg", "test", "mod", "e", "cfg", "test", "f"]);
     }
 }

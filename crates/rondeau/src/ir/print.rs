@@ -393,9 +393,7 @@ mod tests {
           ]
         ]
         "#);
-        insta::assert_snapshot!(params, @r#"
-        [length=10 reverse=true axes=[0, [2, -3]] text="a \"b\"\n\u{7}é" body={ .. } branches=[{ .. }, { .. }]]
-        "#);
+        insta::assert_snapshot!(params, @r#"[length=10 reverse=true axes=[0, [2, -3]] text="a \"b\"\n\u{7}é" body={ .. } branches=[{ .. }, { .. }]]"#);
     }
 
     #[test]
@@ -413,9 +411,7 @@ mod tests {
             2 | e:i32[2,3] = add b -3:i32
         -->   | in (d, true:bool)
         ");
-        insta::assert_snapshot!(program.print_eqn(2), @r"
-        e:i32[2,3] = add b -3:i32
-        ");
+        insta::assert_snapshot!(program.print_eqn(2), @"e:i32[2,3] = add b -3:i32");
     }
 
     #[test]

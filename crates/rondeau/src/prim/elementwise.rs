@@ -220,7 +220,12 @@ fn unrepeat(b: &mut Builder, ct: Atom, operand: &Aval) -> Atom {
 }
 
 /// Elementwise batching: brings all inputs to one rank, so that the axis of examples lines up.
-pub(super) fn batch_elementwise(b: &mut Builder, prim: Prim, size: usize, inputs: &[Batched]) -> Vec<Batched> {
+pub(super) fn batch_elementwise(
+    b: &mut Builder,
+    prim: Prim,
+    size: usize,
+    inputs: &[Batched],
+) -> Vec<Batched> {
     // The rank of one example.
     let rank = |b: &Builder, x: Batched| b.aval(x.atom()).rank() - usize::from(x.is_mapped());
     let full = inputs.iter().copied().max_by_key(|&x| rank(b, x)).expect("elementwise has inputs");
@@ -536,9 +541,7 @@ impl Rules for Unary {
 
     fn from_params(name: &str, params: &Params) -> Option<Self> {
         match Unary::ALL.into_iter().find(|op| op.name() == name)? {
-            Unary::IntegerPow(_) => {
-                Some(Unary::IntegerPow(i32::try_from(params.int("n")?).ok()?))
-            }
+            Unary::IntegerPow(_) => Some(Unary::IntegerPow(i32::try_from(params.int("n")?).ok()?)),
             op => Some(op),
         }
     }
@@ -822,9 +825,7 @@ fn eval_bits(op: Binary, x: &Buffer, y: &Buffer) -> Option<Buffer> {
                 Binary::And => map2(x, y, |x: $t, y| x & y),
                 Binary::Or => map2(x, y, |x: $t, y| x | y),
                 Binary::Xor => map2(x, y, |x: $t, y| x ^ y),
-                Binary::ShiftLeft => {
-                    map2(x, y, |x: $t, y| x.checked_shl(y as u32).unwrap_or(0))
-                }
+                Binary::ShiftLeft => map2(x, y, |x: $t, y| x.checked_shl(y as u32).unwrap_or(0)),
                 Binary::ShiftRightLogical => {
                     map2(x, y, |x: $t, y| (x as u32).checked_shr(y as u32).unwrap_or(0) as $t)
                 }
@@ -1019,8 +1020,11 @@ impl Rules for Select {
     fn infer(&self, inputs: &[Aval]) -> Result<Vec<Aval>, Misfit> {
         let [condition, _, _] = arity(inputs)?;
         if condition.dtype != DType::Bool {
-            return Err(Misfit::new(format!("the condition must be bool, not {}", condition.dtype))
-                .help("compare first, for example with `.gt(0.0)`"));
+            return Err(Misfit::new(format!(
+                "the condition must be bool, not {}",
+                condition.dtype
+            ))
+            .help("compare first, for example with `.gt(0.0)`"));
         }
         Ok(vec![Aval::new(same_dtype(&inputs[1..])?, common_shape(inputs)?)])
     }
@@ -1070,7 +1074,8 @@ impl Rules for Select {
         let dx = dx.value().unwrap_or(zero);
         let dy = dy.value().unwrap_or(zero);
         let dz = b.select(primals[0], dx, dy);
-        let dz = if b.aval(dz).shape == aval.shape { dz } else { b.broadcast(dz, &aval.shape, &[]) };
+        let dz =
+            if b.aval(dz).shape == aval.shape { dz } else { b.broadcast(dz, &aval.shape, &[]) };
         (vec![z], vec![Tangent::Value(dz)])
     }
 

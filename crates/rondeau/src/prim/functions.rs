@@ -92,9 +92,7 @@ float_functions!(f64, erf_inv_f64);
 macro_rules! polynomial {
     ($x:expr, $coefficients:expr) => {{
         let x = $x;
-        $coefficients
-            .iter()
-            .fold(0.0, |sum, &coefficient| sum * x + coefficient)
+        $coefficients.iter().fold(0.0, |sum, &coefficient| sum * x + coefficient)
     }};
 }
 
@@ -128,11 +126,8 @@ fn erf_inv_f32(x: f32, w: f32) -> f32 {
     if x.abs() == 1.0 {
         return x * f32::INFINITY;
     }
-    let slope = if w < 5.0 {
-        polynomial!(w - 2.5, MIDDLE)
-    } else {
-        polynomial!(w.sqrt() - 3.0, TAIL)
-    };
+    let slope =
+        if w < 5.0 { polynomial!(w - 2.5, MIDDLE) } else { polynomial!(w.sqrt() - 3.0, TAIL) };
     slope * x
 }
 
@@ -332,33 +327,16 @@ mod tests {
             let (y, exact) = (f64::from(erf_inv(x)), erf_inv(f64::from(x)));
             let slope = (exact * exact).exp() / std::f64::consts::FRAC_2_SQRT_PI / 2.0;
             let tolerance = 1e-6 * exact.abs() + 2.0_f64.powi(-25) * slope;
-            assert!(
-                (y - exact).abs() <= tolerance,
-                "erf_inv({x}) = {y}, not {exact}"
-            );
+            assert!((y - exact).abs() <= tolerance, "erf_inv({x}) = {y}, not {exact}");
         }
     }
 
     #[test]
     fn erf_inv_at_and_beyond_the_ends() {
-        assert_eq!(
-            f64::erf_inv(&[1.0, -1.0]),
-            [f64::INFINITY, f64::NEG_INFINITY]
-        );
-        assert_eq!(
-            f32::erf_inv(&[1.0, -1.0]),
-            [f32::INFINITY, f32::NEG_INFINITY]
-        );
-        assert!(
-            f64::erf_inv(&[1.5, -1.5, f64::NAN])
-                .iter()
-                .all(|y| y.is_nan())
-        );
-        assert!(
-            f32::erf_inv(&[1.5, -1.5, f32::NAN])
-                .iter()
-                .all(|y| y.is_nan())
-        );
+        assert_eq!(f64::erf_inv(&[1.0, -1.0]), [f64::INFINITY, f64::NEG_INFINITY]);
+        assert_eq!(f32::erf_inv(&[1.0, -1.0]), [f32::INFINITY, f32::NEG_INFINITY]);
+        assert!(f64::erf_inv(&[1.5, -1.5, f64::NAN]).iter().all(|y| y.is_nan()));
+        assert!(f32::erf_inv(&[1.5, -1.5, f32::NAN]).iter().all(|y| y.is_nan()));
         assert_eq!(erf_inv(0.0), 0.0);
     }
 
@@ -367,20 +345,11 @@ mod tests {
         let logistic = |x: f64| one(Function::Sigmoid, x);
         assert_eq!([logistic(800.0), logistic(-800.0)], [1.0, 0.0]);
         let (tiny, exp) = (logistic(-700.0), (-700.0_f64).exp());
-        assert!(
-            (tiny - exp).abs() <= 1e-15 * exp,
-            "logistic(-700) = {tiny}, not {exp}"
-        );
-        assert_eq!(
-            [logistic(f64::NEG_INFINITY), logistic(f64::INFINITY)],
-            [0.0, 1.0]
-        );
+        assert!((tiny - exp).abs() <= 1e-15 * exp, "logistic(-700) = {tiny}, not {exp}");
+        assert_eq!([logistic(f64::NEG_INFINITY), logistic(f64::INFINITY)], [0.0, 1.0]);
         assert_eq!(logistic(0.0), 0.5);
         assert!(logistic(f64::NAN).is_nan());
-        assert_eq!(
-            [-800.0, 0.0, 800.0].map(|x: f32| one(Function::Sigmoid, x)),
-            [0.0, 0.5, 1.0]
-        );
+        assert_eq!([-800.0, 0.0, 800.0].map(|x: f32| one(Function::Sigmoid, x)), [0.0, 0.5, 1.0]);
     }
 
     #[test]
@@ -396,11 +365,7 @@ mod tests {
         ];
         for (f, x, y) in limits {
             assert_eq!(f64::map(f, &x), y, "{f:?}");
-            assert_eq!(
-                f32::map(f, &x.map(|x| x as f32)),
-                y.map(|y| y as f32),
-                "{f:?}"
-            );
+            assert_eq!(f32::map(f, &x.map(|x| x as f32)), y.map(|y| y as f32), "{f:?}");
             assert!(one(f, nan).is_nan() && one(f, f32::NAN).is_nan(), "{f:?}");
         }
         for f in [Function::Sin, Function::Cos] {
@@ -412,16 +377,10 @@ mod tests {
 
     #[test]
     fn rounding_and_powers_have_their_special_cases() {
-        assert_eq!(
-            [0.5, 1.5, 2.5, -0.5].map(f64::round_even),
-            [0.0, 2.0, 2.0, -0.0]
-        );
+        assert_eq!([0.5, 1.5, 2.5, -0.5].map(f64::round_even), [0.0, 2.0, 2.0, -0.0]);
         assert_eq!(FloatFunctions::powf(f64::NAN, 0.0), 1.0);
         assert_eq!(FloatFunctions::powf(0.0_f64, -1.0), f64::INFINITY);
         assert!(FloatFunctions::powf(-1.0_f64, 0.5).is_nan());
-        assert_eq!(
-            FloatFunctions::atan2(1.0_f64, 0.0),
-            std::f64::consts::FRAC_PI_2
-        );
+        assert_eq!(FloatFunctions::atan2(1.0_f64, 0.0), std::f64::consts::FRAC_PI_2);
     }
 }

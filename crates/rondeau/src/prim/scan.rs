@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ir::Plan;
-use crate::transform::{self, backward, dce_inputs, fixed_point, pick, positions, reorder};
+use crate::transform::{self, backward, dce_inputs, fixed_point, positions, reorder};
 
 /// A loop of known length: `(carry, ys[t]) = body(consts, carry, xs[t])` for each `t`.
 ///
