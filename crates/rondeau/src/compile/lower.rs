@@ -10,6 +10,7 @@ use rondeau_machine::code::{
 
 use super::cluster::{Cluster, Kind, MatShape, cluster};
 use super::expr::Expr;
+use super::flatten::flatten;
 use super::memory::Memory;
 use super::place::{self, Value};
 use super::{TapPart, machine_dtype};
@@ -30,7 +31,8 @@ pub(super) struct Lowerer {
     level_scope: Vec<usize>,
     /// When the loop or choice of each scope began that is being written.
     begins: Vec<usize>,
-    packs: HashMap<PackKey, View>,
+    /// Packed weights, and the scope in which they were packed.
+    packs: HashMap<PackKey, (usize, View)>,
 }
 
 /// The statements of a body, and those that go before the loop in it that is being written.
@@ -144,6 +146,9 @@ impl Lowerer {
         }
         let scope = self.scopes.pop().expect("internal: pushed above");
         self.begins.pop();
+        // What was packed in a body is not there outside of it.
+        let open = self.scopes.len();
+        self.packs.retain(|_, (packed, _)| *packed < open);
         self.memory.leave();
         scope.stmts
     }
@@ -184,6 +189,7 @@ impl Lowerer {
         targets: Vec<Target>,
         invariant: &[bool],
     ) {
+        let program = &flatten(program);
         let clusters = cluster(program, invariant);
         let n = program.n_vars();
         let mut body = Body {
@@ -524,7 +530,7 @@ impl Lowerer {
             advance: weights.advance.iter().map(|a| (a.stride, a.parity)).collect(),
             layout: (layout.depth, layout.cols, layout.panel),
         };
-        if let Some(view) = self.packs.get(&key).cloned() {
+        if let Some((_, view)) = self.packs.get(&key).cloned() {
             return Weights::Packed(view, layout);
         }
         let buffer = self.memory.elements_before(layout.len(), dtype, settled, self.begins[settled]);
@@ -532,7 +538,7 @@ impl Lowerer {
         self.touch([&weights, &to]);
         let pack = Pack { layout, from: weights, to: to.clone() };
         self.scopes[settled].prologue.push(Stmt::Pack(pack));
-        self.packs.insert(key, to.clone());
+        self.packs.insert(key, (settled, to.clone()));
         Weights::Packed(to, layout)
     }
 
@@ -1207,18 +1213,24 @@ impl Lowerer {
         let operands = self.inner_values(body, &eqn.inputs[1..]);
         let places: Vec<View> =
             eqn.outputs.iter().map(|&var| self.destination(body, var)).collect();
-        self.touch(places.iter().chain([&index]));
         self.note(format!("switch between {}", cond.branches.len()));
         let invariant = vec![true; operands.len()];
+        // The index is read after what the branches packed before the choice.
+        let begin = self.memory.enter();
+        self.touch(places.iter().chain([&index]));
         let branches = cond
             .branches
             .iter()
             .map(|branch| {
                 let targets = places.iter().map(|view| vec![view.clone()]).collect();
                 let inputs = operands.clone();
-                self.enclosed(false, |lowerer| lowerer.body(branch, inputs, targets, &invariant))
+                self.memory.enter();
+                self.enclosed_from(begin, false, |lowerer| {
+                    lowerer.body(branch, inputs, targets, &invariant);
+                })
             })
             .collect();
+        self.memory.leave();
         self.emit_control(Stmt::Switch(Switch { index, branches }));
     }
 }

@@ -51,7 +51,6 @@ pub struct TapPart {
 
 /// Lowers an optimized program.
 pub fn compile(program: &Program) -> Compiled {
-    let program = flatten::flatten(program);
     let (inputs, outputs) = (program.input_avals(), program.output_avals());
     let mut lowerer = Lowerer::new();
     let values: Vec<Value> = inputs
@@ -64,7 +63,7 @@ pub fn compile(program: &Program) -> Compiled {
         .enumerate()
         .map(|(i, aval)| vec![lowerer.memory.external(Place::Output(i), aval)])
         .collect();
-    let body = lowerer.top(&program, values, targets);
+    let body = lowerer.top(program, values, targets);
     let Lowerer { memory, taps, notes, .. } = lowerer;
     let buffers = memory.finish();
     Compiled { code: Code { buffers, body }, inputs, outputs, taps, notes }

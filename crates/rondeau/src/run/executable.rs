@@ -96,6 +96,11 @@ impl Executable {
         &self.compiled.notes
     }
 
+    /// The code that runs.
+    pub fn code(&self) -> &rondeau_machine::code::Code {
+        &self.compiled.code
+    }
+
     /// Bytes of working memory of a call.
     pub fn arena_bytes(&self) -> usize {
         self.machine.arena_bytes()

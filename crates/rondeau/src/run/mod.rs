@@ -3,3 +3,4 @@
 mod executable;
 
 pub use executable::Executable;
+pub use rondeau_machine::Executor;
