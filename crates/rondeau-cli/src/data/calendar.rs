@@ -213,6 +213,20 @@ impl Step {
         }
     }
 
+    /// What a step is called, if it has a name of its own.
+    pub fn name(self) -> Option<&'static str> {
+        const WEEK: i64 = 7 * DAY;
+        match self {
+            Step::Seconds(60) => Some("minute"),
+            Step::Seconds(3600) => Some("hour"),
+            Step::Seconds(DAY) => Some("day"),
+            Step::Seconds(WEEK) => Some("week"),
+            Step::Months(1) => Some("month"),
+            Step::Months(12) => Some("year"),
+            Step::Seconds(_) | Step::Months(_) => None,
+        }
+    }
+
     /// The moment one step later.
     pub fn after(self, moment: Moment) -> Moment {
         match self {
