@@ -25,7 +25,7 @@ pub struct Output {
 /// If it cannot be made or written to, or something of the names is there that is not a file.
 pub fn prepare_directory(dir: &Path, names: &[&str]) -> Result<()> {
     fs::create_dir_all(dir)
-        .with_context(|| format!("cannot make the directory {}", dir.display()))?;
+        .with_context(|| format!("cannot make the directory {} (--out)", dir.display()))?;
     refuse_strange(dir, names.iter().copied())?;
     Beside::write(dir, "probe", b"").map(drop)
 }

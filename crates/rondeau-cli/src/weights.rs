@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use safetensors::tensor::{Dtype, TensorView};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -103,17 +103,16 @@ pub fn encode(card: &Card, tensors: &[Tensor]) -> Result<Vec<u8>> {
 /// If it cannot be read, is larger than we ever write, or is not what `rondeau train` writes.
 pub fn read(path: &Path) -> Result<(Card, Vec<Tensor>)> {
     let refuse = || format!("cannot use the weights {}", path.display());
-    let file = File::open(path).with_context(refuse)?;
+    let file = File::open(path)
+        .map_err(|error| anyhow!("{error}\nhelp: name a directory that `rondeau train` wrote to"))
+        .with_context(refuse)?;
     let mut bytes = Vec::new();
     // The bound holds for pipes and growing files too, whose length cannot be asked for.
     file.take(MOST_BYTES + 1)
         .read_to_end(&mut bytes)
         .with_context(refuse)?;
     if bytes.len() as u64 > MOST_BYTES {
-        return Err(anyhow::anyhow!(
-            "the file is larger than {MOST_BYTES} bytes"
-        ))
-        .with_context(refuse);
+        return Err(anyhow!("the file is larger than {MOST_BYTES} bytes")).with_context(refuse);
     }
     decode(&bytes).with_context(refuse)
 }

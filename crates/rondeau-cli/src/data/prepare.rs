@@ -87,6 +87,20 @@ impl Scaler {
         self.columns.len() + if self.calendar { 2 } else { 0 }
     }
 
+    /// What the numbers of a row are.
+    pub fn input_names(&self) -> Vec<String> {
+        let columns = self.columns.iter().map(|scale| scale.name.clone());
+        let calendar = [
+            "sine of the day of the year",
+            "cosine of the day of the year",
+        ];
+        let calendar = calendar
+            .iter()
+            .filter(|_| self.calendar)
+            .map(|&name| name.to_owned());
+        columns.chain(calendar).collect()
+    }
+
     /// The scale of the column that is forecast.
     pub fn target(&self) -> &Scale {
         &self.columns[self.target]

@@ -347,7 +347,7 @@ impl<'a> Sheet<'a> {
         let has = |name: &&String| !names.contains(name);
         let missing: Vec<&String> = wanted.named.iter().filter(has).collect();
         if !missing.is_empty() {
-            let have = format!("the file has {}", listed(&names));
+            let have = format!("take one of {}", listed(&names));
             return Err(DataError::whole(&source, no_columns(&missing), have));
         }
         for (i, name) in names.iter().enumerate() {
@@ -496,7 +496,8 @@ impl<'a> Sheet<'a> {
                 Holds::Dates => "write dates as 2012-01-31, with the oldest row first".to_owned(),
                 Holds::Text => format!("`{}` holds text: name columns of numbers", column.name),
                 Holds::Numbers | Holds::Nothing => {
-                    "correct the value, remove the row, or use other columns (--columns)".to_owned()
+                    "correct the value or remove the row, or train without the column (--columns)"
+                        .to_owned()
                 }
             });
             all.n += trouble.n;
@@ -540,7 +541,7 @@ fn column_names(
         .map(|name| String::from_utf8_lossy(name).trim().to_owned());
     let texts: Vec<String> = texts.collect();
     if texts.iter().all(|name| name.parse::<f64>().is_ok()) {
-        let headline = "line 1 holds only numbers, and should name the columns".to_owned();
+        let headline = "line 1 should name the columns, and holds only numbers".to_owned();
         return whole(
             headline,
             "put a first line above it, such as `date,temperature,wind`",
@@ -555,8 +556,8 @@ fn column_names(
 
 fn no_columns(missing: &[&String]) -> String {
     match missing {
-        [one] => format!("no column `{one}`"),
-        many => format!("no columns {}", listed(many)),
+        [one] => format!("line 1 names no column `{one}`"),
+        many => format!("line 1 names no columns {}", listed(many)),
     }
 }
 
@@ -644,7 +645,7 @@ mod tests {
     fn five_problems_are_told_with_their_places() {
         let text = "date,x,y\n2012-01-01,1,1\n2012-01-02,one,1\n\n2012-01-02,,inf\n\
                     2012-01-01,2,nan\n2012-02-30,3,1e999\n2012-01-05,4\n2012-01-06,5,6\n";
-        insta::assert_snapshot!(refused(text), @r"
+        insta::assert_snapshot!(refused(text), @"
         a.csv: the file has 8 problems
           row 2 (line 3), column `x`: `one` is not a number
           row 3 (line 5), column `x`: the field is empty
@@ -654,7 +655,7 @@ mod tests {
           and 3 more
         help: give each row one field for each column of the header
               write dates as 2012-01-31, with the oldest row first
-              correct the value, remove the row, or use other columns (--columns)
+              correct the value or remove the row, or train without the column (--columns)
         ");
     }
 
@@ -696,13 +697,13 @@ mod tests {
         a.csv: the file is empty
         help: the first line names the columns
         ");
-        insta::assert_snapshot!(refused("1,2\n3,4\n"), @r"
-        a.csv: line 1 holds only numbers, and should name the columns
+        insta::assert_snapshot!(refused("1,2\n3,4\n"), @"
+        a.csv: line 1 should name the columns, and holds only numbers
         help: put a first line above it, such as `date,temperature,wind`
         ");
-        insta::assert_snapshot!(refused("y,,X\n1,2,3\n"), @r"
-        a.csv: no column `x`
-        help: the file has `y`, `column 2`, `X`
+        insta::assert_snapshot!(refused("y,,X\n1,2,3\n"), @"
+        a.csv: line 1 names no column `x`
+        help: take one of `y`, `column 2`, `X`
         ");
         insta::assert_snapshot!(refused("x,y,x\n1,2,3\n"), @r"
         a.csv: the header names `x` twice, as columns 1 and 3
@@ -730,6 +731,56 @@ mod tests {
     }
 
     #[test]
+    fn no_bytes_make_it_panic_or_give_an_unusable_table() {
+        let start =
+            b"date,x,\"y\"\n2012-01-01,1,2\r\n\n2012-01-02,\"1\n\",3.5\n2012-01-03,4e1,-5\n";
+        let alphabet = b"\"\"\n\r,,;\t 0129-/.:eENa\x00\xef\xbb\xbf\xff";
+        let mut state = 1_u64;
+        let mut random = |n: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) as usize % n
+        };
+        let wanted = Wanted {
+            named: Vec::new(),
+            others: true,
+        };
+        for _ in 0..20_000 {
+            let mut bytes = start.to_vec();
+            for _ in 0..random(8) {
+                let at = random(bytes.len());
+                match random(3) {
+                    0 => bytes[at] = alphabet[random(alphabet.len())],
+                    1 => bytes.insert(at, alphabet[random(alphabet.len())]),
+                    _ => bytes.truncate(at + 1),
+                }
+            }
+            let source = Source {
+                name: "a.csv".to_owned(),
+                text: &bytes[..],
+            };
+            let Ok(table) = Table::read(source, &wanted, Limits::default()) else {
+                continue;
+            };
+            for column in &table.columns {
+                assert_eq!(
+                    column.values.len(),
+                    table.n_rows,
+                    "{:?}",
+                    bytes.escape_ascii().to_string()
+                );
+                assert!(column.values.iter().all(|x| x.is_finite()));
+            }
+            assert!(
+                table
+                    .dates
+                    .is_none_or(|dates| dates.moments.len() == table.n_rows)
+            );
+        }
+    }
+
+    #[test]
     fn bytes_that_are_no_text() {
         let source = Source {
             name: "a.csv".to_owned(),
@@ -740,10 +791,10 @@ mod tests {
             others: true,
         };
         let error = Table::read(source, &wanted, Limits::default()).unwrap_err();
-        insta::assert_snapshot!(error.to_string(), @r"
+        insta::assert_snapshot!(error.to_string(), @"
         a.csv: the file has 1 problem
           row 1 (line 2), column `x`: `��` is not a number
-        help: correct the value, remove the row, or use other columns (--columns)
+        help: correct the value or remove the row, or train without the column (--columns)
         ");
     }
 
