@@ -455,13 +455,14 @@ impl Rules for DotGeneral {
     }
 
     fn examples() -> Vec<Example<Self>> {
-        let dot = |contract: [&[usize]; 2], batch: [&[usize]; 2]| DotGeneral {
+        type Pair<'a> = [&'a [usize]; 2];
+        let dot = |contract: Pair<'_>, batch: Pair<'_>| DotGeneral {
             lhs_contract: contract[0].to_vec(),
             rhs_contract: contract[1].to_vec(),
             lhs_batch: batch[0].to_vec(),
             rhs_batch: batch[1].to_vec(),
         };
-        let cases: [([&[usize]; 2], [&[usize]; 2], &[usize], &[usize]); 14] = [
+        let cases: [(Pair<'_>, Pair<'_>, &[usize], &[usize]); 14] = [
             // x·y, W·x, x·W, A·B, A·Bᵀ, Aᵀ·B
             ([&[0], &[0]], [&[], &[]], &[3], &[3]),
             ([&[1], &[0]], [&[], &[]], &[2, 3], &[3]),

@@ -150,9 +150,9 @@ mod tests {
         let counters = [[0, 1, 2], [5, 5, 9]];
         let [low, high] = counters.map(|words| Buffer::new([3], words.to_vec()));
         let outputs = Threefry.eval(&[key[0].clone(), key[1].clone(), low, high]);
-        for i in 0..3 {
-            let block = threefry2x32([7, 11], [counters[0][i], counters[1][i]]);
-            assert_eq!([0, 1].map(|word| outputs[word].values::<u32>()[i]), block);
+        let [first, second] = [0, 1].map(|word| outputs[word].values::<u32>());
+        for (i, (&low, &high)) in counters[0].iter().zip(&counters[1]).enumerate() {
+            assert_eq!(threefry2x32([7, 11], [low, high]), [first[i], second[i]]);
         }
     }
 }
