@@ -6,6 +6,11 @@ use clap::builder::ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+/// The longest window.
+pub const MOST_WINDOW: usize = 10_000;
+/// The largest hidden state.
+pub const MOST_HIDDEN: usize = 2_048;
+
 /// Train recurrent models, and predict with them.
 #[derive(Debug, Parser)]
 #[command(name = "rondeau", version, arg_required_else_help = true, after_help = EXIT_CODES)]
@@ -61,11 +66,11 @@ pub struct Train {
     pub columns: Option<Vec<String>>,
 
     /// How many rows a forecast looks back on.
-    #[arg(long, value_name = "ROWS", default_value_t = 21, value_parser = between(1, 10_000))]
+    #[arg(long, value_name = "ROWS", default_value_t = 21, value_parser = between(1, MOST_WINDOW))]
     pub window: usize,
 
     /// How many units the hidden state has.
-    #[arg(long, value_name = "UNITS", default_value_t = 32, value_parser = between(1, 2_048))]
+    #[arg(long, value_name = "UNITS", default_value_t = 32, value_parser = between(1, MOST_HIDDEN))]
     pub hidden: usize,
 
     /// The recurrent cell.

@@ -21,12 +21,7 @@ impl Score {
     pub fn of(forecasts: &[f64], truth: &[f64]) -> Score {
         debug_assert_eq!(forecasts.len(), truth.len());
         let n = truth.len() as f64;
-        let errors = || {
-            forecasts
-                .iter()
-                .zip(truth)
-                .map(|(forecast, truth)| forecast - truth)
-        };
+        let errors = || forecasts.iter().zip(truth).map(|(forecast, truth)| forecast - truth);
         let mae = errors().map(f64::abs).sum::<f64>() / n;
         let rmse = (errors().map(|error| error * error).sum::<f64>() / n).sqrt();
         Score { mae, rmse }
@@ -54,20 +49,11 @@ pub fn baselines(
     let mean = |row: usize| target[row - window..row].iter().sum::<f64>() / window as f64;
     let means = rows.clone().map(mean).collect();
     let mut all = vec![
-        Baseline {
-            name: "last value".to_owned(),
-            forecasts: last,
-        },
-        Baseline {
-            name: format!("mean of the last {window}"),
-            forecasts: means,
-        },
+        Baseline { name: "last value".to_owned(), forecasts: last },
+        Baseline { name: format!("mean of the last {window}"), forecasts: means },
     ];
     if let Some(forecasts) = year_before(table, target, rows) {
-        all.push(Baseline {
-            name: "same day last year".to_owned(),
-            forecasts,
-        });
+        all.push(Baseline { name: "same day last year".to_owned(), forecasts });
     }
     all
 }
@@ -88,27 +74,15 @@ mod tests {
     use crate::data::{Limits, SEATTLE_WEATHER, Source, Wanted};
 
     fn table(text: &str) -> Table {
-        let source = Source {
-            name: "a.csv".to_owned(),
-            text: text.as_bytes(),
-        };
-        let wanted = Wanted {
-            named: Vec::new(),
-            others: true,
-        };
+        let source = Source { name: "a.csv".to_owned(), text: text.as_bytes() };
+        let wanted = Wanted { named: Vec::new(), others: true };
         Table::read(source, &wanted, Limits::default()).unwrap()
     }
 
     #[test]
     fn scores() {
         let score = Score::of(&[1.0, 2.0, 3.0, 8.0], &[1.0, 3.0, 3.0, 5.0]);
-        assert_eq!(
-            score,
-            Score {
-                mae: 1.0,
-                rmse: 2.5_f64.sqrt()
-            }
-        );
+        assert_eq!(score, Score { mae: 1.0, rmse: 2.5_f64.sqrt() });
     }
 
     #[test]
@@ -116,16 +90,10 @@ mod tests {
         let text = "y\n1\n2\n6\n4\n5\n";
         let target = [1.0, 2.0, 6.0, 4.0, 5.0];
         let all = baselines(&table(text), &target, 2, 3..5);
-        let forecasts: Vec<_> = all
-            .iter()
-            .map(|b| (b.name.as_str(), &b.forecasts[..]))
-            .collect();
+        let forecasts: Vec<_> = all.iter().map(|b| (b.name.as_str(), &b.forecasts[..])).collect();
         assert_eq!(
             forecasts,
-            [
-                ("last value", &[6.0, 4.0][..]),
-                ("mean of the last 2", &[4.0, 5.0][..])
-            ]
+            [("last value", &[6.0, 4.0][..]), ("mean of the last 2", &[4.0, 5.0][..])]
         );
     }
 
@@ -137,12 +105,8 @@ mod tests {
         assert_eq!(all.len(), 3);
         // 2015-12-31 from 2014-12-31, which no leap day parts.
         assert_eq!(all[2].forecasts[219], target[1460 - 365]);
-        let scores = all
-            .iter()
-            .map(|b| Score::of(&b.forecasts, &target[1241..1461]));
-        let table = scores
-            .map(|s| format!("{:.3} {:.3}", s.mae, s.rmse))
-            .collect::<Vec<_>>();
+        let scores = all.iter().map(|b| Score::of(&b.forecasts, &target[1241..1461]));
+        let table = scores.map(|s| format!("{:.3} {:.3}", s.mae, s.rmse)).collect::<Vec<_>>();
         insta::assert_snapshot!(table.join("\n"), @"
         2.271 2.951
         3.097 3.756

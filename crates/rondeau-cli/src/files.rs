@@ -36,9 +36,7 @@ pub fn prepare_directory(dir: &Path, names: &[&str]) -> Result<()> {
 /// If a file cannot be written; then the directory is as it was.
 pub fn write_all(dir: &Path, outputs: &[Output]) -> Result<()> {
     refuse_strange(dir, outputs.iter().map(|output| output.name))?;
-    let written = outputs
-        .iter()
-        .map(|output| Beside::write(dir, output.name, &output.bytes));
+    let written = outputs.iter().map(|output| Beside::write(dir, output.name, &output.bytes));
     let written = written.collect::<Result<Vec<_>>>()?;
     for (beside, output) in written.into_iter().zip(outputs) {
         beside.move_to(&dir.join(output.name))?;
@@ -77,19 +75,12 @@ impl Beside {
             }
             file => file,
         };
-        let failed = || {
-            format!(
-                "cannot write {} ({} bytes)",
-                dir.join(name).display(),
-                bytes.len()
-            )
-        };
+        let failed =
+            || format!("cannot write {} ({} bytes)", dir.join(name).display(), bytes.len());
         let mut file = file.with_context(failed)?;
         // From here on the file is ours to remove.
         let beside = Beside { path, moved: false };
-        file.write_all(bytes)
-            .and_then(|()| file.sync_all())
-            .with_context(failed)?;
+        file.write_all(bytes).and_then(|()| file.sync_all()).with_context(failed)?;
         Ok(beside)
     }
 
@@ -126,10 +117,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn outputs(text: &str) -> Vec<Output> {
-        let output = |name| Output {
-            name,
-            bytes: format!("{text} {name}").into_bytes(),
-        };
+        let output = |name| Output { name, bytes: format!("{text} {name}").into_bytes() };
         ["a", "b", "c"].map(output).into()
     }
 
@@ -166,10 +154,7 @@ mod tests {
             fs::create_dir(dir.path().join(beside)).unwrap();
             let before = listing(dir.path());
             let error = write_all(dir.path(), &outputs("new")).unwrap_err();
-            assert!(
-                format!("{error:#}").contains(&format!("/{name} (5 bytes)")),
-                "{error:#}"
-            );
+            assert!(format!("{error:#}").contains(&format!("/{name} (5 bytes)")), "{error:#}");
             assert_eq!(listing(dir.path()), before);
         }
     }
@@ -195,12 +180,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         write_all(dir.path(), &outputs("new")).unwrap();
         fs::write(dir.path().join("plain"), "").unwrap();
-        let mode = |name| {
-            fs::metadata(dir.path().join(name))
-                .unwrap()
-                .permissions()
-                .mode()
-        };
+        let mode = |name| fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
         assert_eq!(mode("a"), mode("plain"));
     }
 }

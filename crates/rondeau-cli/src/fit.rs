@@ -76,18 +76,12 @@ pub struct Fitted {
 impl Schedule {
     /// The schedule with minibatches no larger than the training span.
     pub fn for_rows(self, n_train: usize) -> Schedule {
-        Schedule {
-            batch: self.batch.min(n_train).max(1),
-            ..self
-        }
+        Schedule { batch: self.batch.min(n_train).max(1), ..self }
     }
 
     /// How much there is to do for so many training rows.
     pub fn plan(self, n_train: usize) -> Plan {
-        Plan {
-            n_epochs: self.epochs,
-            n_batches: n_train / self.batch,
-        }
+        Plan { n_epochs: self.epochs, n_batches: n_train / self.batch }
     }
 }
 
@@ -118,11 +112,7 @@ pub fn fit(
         for batch in batches {
             let rows = || batch.iter().map(|&i| data.split.train.start + i);
             let (windows, changes) = (data.windows(rows()), data.changes(rows()));
-            sum += network.train(&Batch {
-                n: batch.len(),
-                windows,
-                changes,
-            })?;
+            sum += network.train(&Batch { n: batch.len(), windows, changes })?;
             progress.batch(batch.len());
         }
         let train = sum / n_batches as f64;
@@ -154,11 +144,7 @@ pub fn fit(
         }
     }
     network.restore();
-    Ok(Fitted {
-        losses,
-        best_epoch: best.0,
-        stopped,
-    })
+    Ok(Fitted { losses, best_epoch: best.0, stopped })
 }
 
 /// The mean squared error of the normalised changes over a span.
@@ -166,21 +152,14 @@ fn span_loss(network: &impl Network, data: &Prepared, rows: Range<usize>) -> Res
     let n = rows.len() as f64;
     let truth = data.changes(rows.clone());
     let said = forecast_rows(network, &data.inputs, data.n_inputs(), data.window, rows)?.changes;
-    let errors = said
-        .iter()
-        .zip(&truth)
-        .map(|(said, truth)| f64::from(said - truth));
+    let errors = said.iter().zip(&truth).map(|(said, truth)| f64::from(said - truth));
     Ok(errors.map(|error| error * error).sum::<f64>() / n)
 }
 
 /// The loss of saying that nothing changes.
 pub fn last_value_loss(data: &Prepared, rows: Range<usize>) -> f64 {
     let n = rows.len() as f64;
-    data.changes(rows)
-        .iter()
-        .map(|&change| f64::from(change).powi(2))
-        .sum::<f64>()
-        / n
+    data.changes(rows).iter().map(|&change| f64::from(change).powi(2)).sum::<f64>() / n
 }
 
 /// Forecasts of the rows, in portions of one size that a bounded memory holds.
@@ -235,10 +214,7 @@ mod tests {
 
         fn forecast(&self, windows: &[f32], n: usize) -> Result<Forecasts> {
             assert_eq!(windows.len(), n * 3);
-            Ok(Forecasts {
-                changes: vec![self.says[self.epoch]; n],
-                states: windows.to_vec(),
-            })
+            Ok(Forecasts { changes: vec![self.says[self.epoch]; n], states: windows.to_vec() })
         }
 
         fn keep(&mut self) {
@@ -253,14 +229,8 @@ mod tests {
     fn data() -> Prepared {
         let text: String = (0..60).map(|i| format!("{}\n", i % 2)).collect();
         let text = format!("y\n{text}");
-        let source = Source {
-            name: "a.csv".to_owned(),
-            text: text.as_bytes(),
-        };
-        let wanted = Wanted {
-            named: Vec::new(),
-            others: true,
-        };
+        let source = Source { name: "a.csv".to_owned(), text: text.as_bytes() };
+        let wanted = Wanted { named: Vec::new(), others: true };
         let table = Table::read(source, &wanted, Limits::default()).unwrap();
         prepare(&table, "y", 3, Calendar::Never).unwrap()
     }
@@ -268,32 +238,14 @@ mod tests {
     fn run(says: &[f32], patience: usize, interrupt: &Interrupt) -> Result<(Fitted, Scripted)> {
         let data = data();
         let n_train = data.split.train.len();
-        let schedule = Schedule {
-            epochs: says.len(),
-            patience,
-            batch: 10,
-        }
-        .for_rows(n_train);
+        let schedule = Schedule { epochs: says.len(), patience, batch: 10 }.for_rows(n_train);
         let plan = schedule.plan(n_train);
         let says = says.to_vec();
         let n_batches = plan.n_batches;
-        let mut network = Scripted {
-            says,
-            n_batches,
-            epoch: 0,
-            kept: 0,
-            seen: Vec::new(),
-        };
+        let mut network = Scripted { says, n_batches, epoch: 0, kept: 0, seen: Vec::new() };
         let order = |_| Ok((0..n_train).collect());
         let mut progress = Progress::start(true, plan);
-        let fitted = fit(
-            &mut network,
-            &data,
-            schedule,
-            order,
-            &mut progress,
-            interrupt,
-        )?;
+        let fitted = fit(&mut network, &data, schedule, order, &mut progress, interrupt)?;
         Ok((fitted, network))
     }
 
@@ -324,17 +276,12 @@ mod tests {
     fn an_interrupt_ends_after_the_epoch() {
         let interrupt = Interrupt::pressed();
         let (fitted, _) = run(&[1.0, 0.0], 5, &interrupt).unwrap();
-        assert_eq!(
-            (fitted.best_epoch, fitted.stopped),
-            (1, Stopped::Interrupted)
-        );
+        assert_eq!((fitted.best_epoch, fitted.stopped), (1, Stopped::Interrupted));
     }
 
     #[test]
     fn a_loss_that_is_no_number_is_an_error() {
-        let error = run(&[1.0, f32::NAN], 5, &Interrupt::default())
-            .err()
-            .unwrap();
+        let error = run(&[1.0, f32::NAN], 5, &Interrupt::default()).err().unwrap();
         insta::assert_snapshot!(error.to_string(), @"
         the loss is not a number after epoch 2
         help: take smaller steps (--learning-rate)
@@ -345,13 +292,7 @@ mod tests {
     fn portions_make_no_difference() {
         let n_batches = 1;
         let says = vec![0.5];
-        let network = Scripted {
-            says,
-            n_batches,
-            epoch: 0,
-            kept: 0,
-            seen: Vec::new(),
-        };
+        let network = Scripted { says, n_batches, epoch: 0, kept: 0, seen: Vec::new() };
         let inputs: Vec<f32> = (0..1000).map(|i| i as f32).collect();
         let all = forecast_rows(&network, &inputs, 1, 3, 3..1001).unwrap();
         assert_eq!(all.changes.len(), 998);

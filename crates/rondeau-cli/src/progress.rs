@@ -53,12 +53,7 @@ impl Progress {
         } else {
             Shown::Lines
         };
-        Progress {
-            shown,
-            plan,
-            started: Instant::now(),
-            n_sequences: 0,
-        }
+        Progress { shown, plan, started: Instant::now(), n_sequences: 0 }
     }
 
     /// Tells that a minibatch of so many sequences is done.
@@ -82,18 +77,15 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away and says how training ended.
+    /// Takes the bar away, and says how training ended and how long it took.
     pub fn finish(self, message: &str) {
         match self.shown {
-            Shown::Bar(bar) => {
-                bar.finish_and_clear();
-                let _ = writeln!(std::io::stderr(), "{message}");
-            }
-            Shown::Lines => {
-                let _ = writeln!(std::io::stderr(), "{message}");
-            }
-            Shown::Nothing => {}
+            Shown::Bar(bar) => bar.finish_and_clear(),
+            Shown::Lines => {}
+            Shown::Nothing => return,
         }
+        let seconds = self.started.elapsed().as_secs_f64();
+        let _ = writeln!(std::io::stderr(), "{message} ({seconds:.1} s)");
     }
 
     fn pace(&self, n_done: usize) -> Pace {
@@ -145,7 +137,7 @@ fn is_told(epoch: usize, n_epochs: usize) -> bool {
 }
 
 /// Minutes and seconds, with hours if there are any.
-pub fn clock(duration: Duration) -> String {
+fn clock(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match hours {
@@ -160,16 +152,8 @@ mod tests {
 
     #[test]
     fn a_line_says_loss_rate_and_time_left() {
-        let done = EpochDone {
-            epoch: 7,
-            train_loss: 0.5,
-            validation_loss: 0.25,
-            best_loss: 0.125,
-        };
-        let pace = Pace {
-            per_second: 12_345.6,
-            left: Duration::from_secs(83),
-        };
+        let done = EpochDone { epoch: 7, train_loss: 0.5, validation_loss: 0.25, best_loss: 0.125 };
+        let pace = Pace { per_second: 12_345.6, left: Duration::from_secs(83) };
         insta::assert_snapshot!(
             line(Plan { n_epochs: 200, n_batches: 3 }, done, pace),
             @"epoch   7/200  train 0.5000  validation 0.2500 (best 0.1250)  12346 sequences/s  at most 1:23 left"
@@ -178,21 +162,14 @@ mod tests {
 
     #[test]
     fn times() {
-        let clocks = [0, 59, 60, 3599, 3600, 36_061]
-            .map(Duration::from_secs)
-            .map(clock);
-        assert_eq!(
-            clocks,
-            ["0:00", "0:59", "1:00", "59:59", "1:00:00", "10:01:01"]
-        );
+        let clocks = [0, 59, 60, 3599, 3600, 36_061].map(Duration::from_secs).map(clock);
+        assert_eq!(clocks, ["0:00", "0:59", "1:00", "59:59", "1:00:00", "10:01:01"]);
     }
 
     #[test]
     fn about_twenty_epochs_are_told() {
         for n_epochs in 1..500 {
-            let told: Vec<_> = (1..=n_epochs)
-                .filter(|&epoch| is_told(epoch, n_epochs))
-                .collect();
+            let told: Vec<_> = (1..=n_epochs).filter(|&epoch| is_told(epoch, n_epochs)).collect();
             assert!(told.len() <= 22 && told.first() == Some(&1) && told.last() == Some(&n_epochs));
         }
     }

@@ -100,20 +100,12 @@ impl Outcome {
         let rows = [(title, scores.model)].into_iter();
         let baselines = scores.baselines.iter().map(|b| (b.name.as_str(), b.score));
         let table: Vec<(&str, Score)> = rows.chain(baselines).collect();
-        let width = table
-            .iter()
-            .map(|(name, _)| name.chars().count())
-            .max()
-            .unwrap_or(0)
-            + 2;
+        let width = table.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0) + 2;
         let decimals = decimals(table.iter().map(|(_, score)| score.mae));
 
         let heading = format!("{} over the last {} rows", self.target, self.rows.test);
         let mut text = String::new();
-        let _ = writeln!(
-            text,
-            "Error of the forecast of {heading}, which training never saw:\n"
-        );
+        let _ = writeln!(text, "Error of the forecast of {heading}, which training never saw:\n");
         let _ = writeln!(text, "{:width$}{:>10}{:>10}", "", "MAE", "RMSE");
         for (name, Score { mae, rmse }) in &table {
             let _ = writeln!(text, "{name:width$}{mae:>10.decimals$}{rmse:>10.decimals$}");
@@ -149,14 +141,8 @@ impl Outcome {
 
 /// The digits after the point that show errors of such sizes to three figures.
 fn decimals(errors: impl Iterator<Item = f64>) -> usize {
-    let least = errors
-        .filter(|error| *error > 0.0)
-        .fold(f64::INFINITY, f64::min);
-    if least.is_finite() {
-        (2 - least.log10().floor() as i32).clamp(0, 9) as usize
-    } else {
-        3
-    }
+    let least = errors.filter(|error| *error > 0.0).fold(f64::INFINITY, f64::min);
+    if least.is_finite() { (2 - least.log10().floor() as i32).clamp(0, 9) as usize } else { 3 }
 }
 
 /// The losses of an epoch, as mean squares of the target's deviation over the training rows.
@@ -210,11 +196,7 @@ impl TestSpan<'_> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let label = self.table.dates.as_ref().map_or("row", |dates| &dates.name);
         let baselines = self.baselines.iter().map(|baseline| baseline.name.as_str());
-        writer.write_record(
-            [label, self.target, "forecast"]
-                .into_iter()
-                .chain(baselines),
-        )?;
+        writer.write_record([label, self.target, "forecast"].into_iter().chain(baselines))?;
         for (i, row) in self.rows.clone().enumerate() {
             let baselines = self.baselines.iter().map(|baseline| baseline.forecasts[i]);
             let numbers = [self.truth[i], f64::from(self.forecasts[i] as f32)];
@@ -233,11 +215,7 @@ impl TestSpan<'_> {
         let score = Score::of(self.forecasts, self.truth);
         let digits = decimals([score.mae].into_iter());
         LineChart {
-            title: format!(
-                "Forecast of {}, one {} ahead",
-                self.target,
-                self.step_name()
-            ),
+            title: format!("Forecast of {}, one {} ahead", self.target, self.step_name()),
             subtitle: format!(
                 "the test span, which training never saw · {} · mean absolute error {:.digits$}",
                 self.network, score.mae
@@ -245,11 +223,7 @@ impl TestSpan<'_> {
             x: self.axis(),
             y_label: self.target.to_owned(),
             series: vec![
-                Series {
-                    name: "truth".into(),
-                    points: points(self.truth),
-                    stroke: Stroke::Quiet,
-                },
+                Series { name: "truth".into(), points: points(self.truth), stroke: Stroke::Quiet },
                 Series {
                     name: "forecast".into(),
                     points: points(self.forecasts),
@@ -265,12 +239,7 @@ impl TestSpan<'_> {
     pub fn hidden_svg(&self) -> String {
         let n_units = self.states.len() / self.rows.len().max(1);
         let unit = |unit: usize| -> Vec<f64> {
-            self.states
-                .iter()
-                .skip(unit)
-                .step_by(n_units)
-                .map(|&h| f64::from(h))
-                .collect()
+            self.states.iter().skip(unit).step_by(n_units).map(|&h| f64::from(h)).collect()
         };
         // Units that follow the target come first and those that oppose it last, so that the
         // picture has a form; the order of the units means nothing to the network.
@@ -295,24 +264,14 @@ impl TestSpan<'_> {
     }
 
     fn step_name(&self) -> &'static str {
-        let step = self
-            .table
-            .dates
-            .as_ref()
-            .and_then(|dates| Step::of(&dates.moments));
+        let step = self.table.dates.as_ref().and_then(|dates| Step::of(&dates.moments));
         step.and_then(Step::name).unwrap_or("row")
     }
 
     fn axis(&self) -> Axis {
         match &self.table.dates {
-            Some(dates) => Axis {
-                label: dates.name.clone(),
-                kind: Kind::Moments,
-            },
-            None => Axis {
-                label: "row".to_owned(),
-                kind: Kind::Counts,
-            },
+            Some(dates) => Axis { label: dates.name.clone(), kind: Kind::Moments },
+            None => Axis { label: "row".to_owned(), kind: Kind::Counts },
         }
     }
 
@@ -327,11 +286,7 @@ impl TestSpan<'_> {
 /// The shortest digits that read back as the same number.
 fn shortest(x: f64) -> String {
     let single = x as f32;
-    if f64::from(single) == x {
-        single.to_string()
-    } else {
-        x.to_string()
-    }
+    if f64::from(single) == x { single.to_string() } else { x.to_string() }
 }
 
 /// Pearson's correlation; zero if either never changes.
@@ -339,51 +294,30 @@ fn correlation(xs: &[f64], ys: &[f64]) -> f64 {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let (mean_x, mean_y) = (mean(xs), mean(ys));
     let sum = |f: &dyn Fn(f64, f64) -> f64| {
-        xs.iter()
-            .zip(ys)
-            .map(|(x, y)| f(x - mean_x, y - mean_y))
-            .sum::<f64>()
+        xs.iter().zip(ys).map(|(x, y)| f(x - mean_x, y - mean_y)).sum::<f64>()
     };
     let scale = (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt();
-    if scale > 0.0 {
-        sum(&|x, y| x * y) / scale
-    } else {
-        0.0
-    }
+    if scale > 0.0 { sum(&|x, y| x * y) / scale } else { 0.0 }
 }
 
 /// `loss.svg`: the losses over the epochs, with the loss of repeating the last value.
 pub fn loss_svg(losses: &[EpochLoss], best_epoch: usize, last_value: f64, network: &str) -> String {
     let line = |name: &str, stroke: Stroke, loss: &dyn Fn(&EpochLoss) -> f64| Series {
         name: name.to_owned(),
-        points: losses
-            .iter()
-            .enumerate()
-            .map(|(i, l)| ((i + 1) as f64, loss(l)))
-            .collect(),
+        points: losses.iter().enumerate().map(|(i, l)| ((i + 1) as f64, loss(l))).collect(),
         stroke,
     };
     LineChart {
         title: "Loss".to_owned(),
         subtitle: format!("{network} · mean squared error, in deviations of the target"),
-        x: Axis {
-            label: "epoch".to_owned(),
-            kind: Kind::Counts,
-        },
+        x: Axis { label: "epoch".to_owned(), kind: Kind::Counts },
         y_label: "loss".to_owned(),
         series: vec![
-            line(
-                "validation, if the last value is repeated",
-                Stroke::Quiet,
-                &|_| last_value,
-            ),
+            line("validation, if the last value is repeated", Stroke::Quiet, &|_| last_value),
             line("train", Stroke::Strong, &|l| l.train),
             line("validation", Stroke::Strong, &|l| l.validation),
         ],
-        mark: Some(Mark {
-            x: best_epoch as f64,
-            label: format!("kept: epoch {best_epoch}"),
-        }),
+        mark: Some(Mark { x: best_epoch as f64, label: format!("kept: epoch {best_epoch}") }),
     }
     .svg()
 }
@@ -397,10 +331,7 @@ mod tests {
     fn outcome(mae: f64) -> Outcome {
         let named = |name: &str, mae| NamedScore {
             name: name.to_owned(),
-            score: Score {
-                mae,
-                rmse: 1.5 * mae,
-            },
+            score: Score { mae, rmse: 1.5 * mae },
         };
         Outcome {
             target: "temp_max".to_owned(),
@@ -410,25 +341,14 @@ mod tests {
             window: 21,
             seed: 0,
             n_weights: 3_777,
-            rows: PartSizes {
-                all: 1461,
-                train: 1001,
-                validation: 219,
-                test: 220,
-            },
+            rows: PartSizes { all: 1461, train: 1001, validation: 219, test: 220 },
             epochs: 40,
             best_epoch: 20,
             stopped: Stopped::NoProgress,
             seconds: 12.0,
             test: TestScores {
-                model: Score {
-                    mae,
-                    rmse: 1.5 * mae,
-                },
-                baselines: vec![
-                    named("last value", 2.25),
-                    named("mean of the last 21", 3.125),
-                ],
+                model: Score { mae, rmse: 1.5 * mae },
+                baselines: vec![named("last value", 2.25), named("mean of the last 21", 3.125)],
             },
             out: "rondeau-out".to_owned(),
             files: vec!["weights.safetensors", "log.csv"],
@@ -485,30 +405,20 @@ mod tests {
 
     #[test]
     fn the_files_of_a_test_span() {
-        let source = Source {
-            name: "weather".to_owned(),
-            text: SEATTLE_WEATHER.as_bytes(),
-        };
-        let wanted = Wanted {
-            named: Vec::new(),
-            others: true,
-        };
+        let source = Source { name: "weather".to_owned(), text: SEATTLE_WEATHER.as_bytes() };
+        let wanted = Wanted { named: Vec::new(), others: true };
         let table = Table::read(source, &wanted, Limits::default()).unwrap();
         let target = &table.column("temp_max").unwrap().values;
         let rows = 1241..1461;
-        let forecasts: Vec<f64> = rows
-            .clone()
-            .map(|row| (target[row - 1] + target[row]) / 2.0)
-            .collect();
+        let forecasts: Vec<f64> =
+            rows.clone().map(|row| (target[row - 1] + target[row]) / 2.0).collect();
         let state = |row: usize, unit: usize| {
             ((row as f32 / (5.0 + unit as f32)).sin() * 0.2
                 + (target[row - 1] as f32 / 20.0 - 1.0) * (unit as f32 / 8.0 - 1.0))
                 .tanh()
         };
-        let states: Vec<f32> = rows
-            .clone()
-            .flat_map(|row| (0..16).map(move |unit| state(row, unit)))
-            .collect();
+        let states: Vec<f32> =
+            rows.clone().flat_map(|row| (0..16).map(move |unit| state(row, unit))).collect();
         let span = TestSpan {
             table: &table,
             target: "temp_max",

@@ -15,7 +15,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::args::CellKind;
+use crate::args::{CellKind, MOST_HIDDEN, MOST_WINDOW};
 use crate::data::Scaler;
 
 /// The layout of [`Card`] that this version writes.
@@ -53,15 +53,7 @@ pub struct Card {
 impl Card {
     /// A card of the present format.
     pub fn new(cell: CellKind, hidden: usize, window: usize, seed: u64, scaler: Scaler) -> Card {
-        Card {
-            format: FORMAT,
-            cell,
-            hidden,
-            window,
-            seed,
-            epoch: 0,
-            scaler,
-        }
+        Card { format: FORMAT, cell, hidden, window, seed, epoch: 0, scaler }
     }
 }
 
@@ -81,12 +73,7 @@ pub struct Tensor {
 /// # Errors
 /// If a shape does not fit its values, which is our own mistake.
 pub fn encode(card: &Card, tensors: &[Tensor]) -> Result<Vec<u8>> {
-    let bytes = |t: &Tensor| {
-        t.values
-            .iter()
-            .flat_map(|x| x.to_le_bytes())
-            .collect::<Vec<u8>>()
-    };
+    let bytes = |t: &Tensor| t.values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
     let data: Vec<Vec<u8>> = tensors.iter().map(bytes).collect();
     let views = tensors.iter().zip(&data).map(|(tensor, bytes)| {
         let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?;
@@ -108,9 +95,7 @@ pub fn read(path: &Path) -> Result<(Card, Vec<Tensor>)> {
         .with_context(refuse)?;
     let mut bytes = Vec::new();
     // The bound holds for pipes and growing files too, whose length cannot be asked for.
-    file.take(MOST_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .with_context(refuse)?;
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).with_context(refuse)?;
     if bytes.len() as u64 > MOST_BYTES {
         return Err(anyhow!("the file is larger than {MOST_BYTES} bytes")).with_context(refuse);
     }
@@ -119,17 +104,11 @@ pub fn read(path: &Path) -> Result<(Card, Vec<Tensor>)> {
 
 /// The card and the tensors, in the order of the file.
 fn decode(bytes: &[u8]) -> Result<(Card, Vec<Tensor>)> {
-    let (length, rest) = bytes
-        .split_first_chunk()
-        .context("it is shorter than 8 bytes")?;
+    let (length, rest) = bytes.split_first_chunk().context("it is shorter than 8 bytes")?;
     let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
-    ensure!(
-        length <= MOST_HEADER_BYTES,
-        "its header claims {length} bytes"
-    );
-    let (header, data) = rest
-        .split_at_checked(length)
-        .context("it ends within its header: it is cut off")?;
+    ensure!(length <= MOST_HEADER_BYTES, "its header claims {length} bytes");
+    let (header, data) =
+        rest.split_at_checked(length).context("it ends within its header: it is cut off")?;
     let header: Header = serde_json::from_slice(header).context("its header")?;
 
     let card = header.metadata.into_iter().find(|(key, _)| key == CARD_KEY);
@@ -140,15 +119,12 @@ fn decode(bytes: &[u8]) -> Result<(Card, Vec<Tensor>)> {
         "its card has format {format}, and this version reads {FORMAT}: train again"
     );
     let card: Card = serde_json::from_str(&card).context("its card")?;
+    let possible = (1..=MOST_HIDDEN).contains(&card.hidden)
+        && (1..=MOST_WINDOW).contains(&card.window)
+        && card.scaler.target < card.scaler.columns.len();
+    ensure!(possible, "its card has a hidden size, a window or a target that no run has");
     ensure!(
-        card.scaler.target < card.scaler.columns.len(),
-        "its card names no target"
-    );
-    ensure!(
-        card.scaler
-            .columns
-            .iter()
-            .all(|c| c.mean.is_finite() && c.deviation > 0.0),
+        card.scaler.columns.iter().all(|c| c.mean.is_finite() && c.deviation > 0.0),
         "its card has a normalisation that is not positive"
     );
     Ok((card, tensors(header.entries, data)?))
@@ -156,50 +132,21 @@ fn decode(bytes: &[u8]) -> Result<(Card, Vec<Tensor>)> {
 
 /// Cuts the data into tensors, which must cover it without gaps or overlaps.
 fn tensors(mut entries: Vec<(String, Entry)>, data: &[u8]) -> Result<Vec<Tensor>> {
-    ensure!(
-        entries.len() <= MOST_TENSORS,
-        "it has more than {MOST_TENSORS} tensors"
-    );
+    ensure!(entries.len() <= MOST_TENSORS, "it has more than {MOST_TENSORS} tensors");
     entries.sort_by_key(|(_, entry)| entry.data_offsets);
     let mut at = 0;
     let mut tensors = Vec::with_capacity(entries.len());
-    for (
-        name,
-        Entry {
-            dtype,
-            shape,
-            data_offsets: [start, end],
-        },
-    ) in entries
-    {
+    for (name, Entry { dtype, shape, data_offsets: [start, end] }) in entries {
         ensure!(dtype == "F32", "`{name}` holds {dtype} and not F32");
-        ensure!(
-            shape.len() <= MOST_AXES,
-            "`{name}` has {} axes",
-            shape.len()
-        );
+        ensure!(shape.len() <= MOST_AXES, "`{name}` has {} axes", shape.len());
         ensure!(start == at, "`{name}` starts at {start} and not at {at}");
-        let n_bytes = shape
-            .iter()
-            .try_fold(4_usize, |n, &axis| n.checked_mul(axis));
+        let n_bytes = shape.iter().try_fold(4_usize, |n, &axis| n.checked_mul(axis));
         let fits = n_bytes.is_some() && end.checked_sub(start) == n_bytes;
-        ensure!(
-            fits,
-            "`{name}` of shape {shape:?} does not fill bytes {start} to {end}"
-        );
-        let bytes = data
-            .get(start..end)
-            .with_context(|| format!("`{name}` is cut off"))?;
+        ensure!(fits, "`{name}` of shape {shape:?} does not fill bytes {start} to {end}");
+        let bytes = data.get(start..end).with_context(|| format!("`{name}` is cut off"))?;
         let (chunks, _) = bytes.as_chunks::<4>();
-        let values = chunks
-            .iter()
-            .map(|chunk| f32::from_le_bytes(*chunk))
-            .collect();
-        tensors.push(Tensor {
-            name,
-            shape,
-            values,
-        });
+        let values = chunks.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect();
+        tensors.push(Tensor { name, shape, values });
         at = end;
     }
     if at != data.len() {
@@ -250,10 +197,7 @@ impl<'de> Deserialize<'de> for Header {
                     }
                 }
                 distinct(&entries).map_err(A::Error::custom)?;
-                Ok(Header {
-                    metadata: metadata.unwrap_or_default(),
-                    entries,
-                })
+                Ok(Header { metadata: metadata.unwrap_or_default(), entries })
             }
         }
         deserializer.deserialize_map(HeaderVisitor)
@@ -301,34 +245,17 @@ mod tests {
     use crate::data::Scale;
 
     fn card() -> Card {
-        let scale = |name: &str| Scale {
-            name: name.to_owned(),
-            mean: 0.1 + 0.2,
-            deviation: 1.0 / 3.0,
-        };
+        let scale =
+            |name: &str| Scale { name: name.to_owned(), mean: 0.1 + 0.2, deviation: 1.0 / 3.0 };
         let columns = vec![scale("wärme"), scale("wind")];
-        Card::new(
-            CellKind::Gru,
-            3,
-            21,
-            u64::MAX,
-            Scaler {
-                columns,
-                target: 1,
-                calendar: true,
-            },
-        )
+        Card::new(CellKind::Gru, 3, 21, u64::MAX, Scaler { columns, target: 1, calendar: true })
     }
 
     fn weights() -> Vec<Tensor> {
         let tensor = |name: &str, shape: &[usize]| {
             let n: usize = shape.iter().product();
             let values = (0..n).map(|i| i as f32 * 0.1 - 1.0).collect();
-            Tensor {
-                name: name.to_owned(),
-                shape: shape.to_vec(),
-                values,
-            }
+            Tensor { name: name.to_owned(), shape: shape.to_vec(), values }
         };
         vec![tensor("a", &[2, 3]), tensor("b", &[]), tensor("c", &[0, 4])]
     }
@@ -396,22 +323,10 @@ mod tests {
                 bytes
             }),
             ("no card", file("{}", 0)),
-            (
-                "metadata twice",
-                file(r#"{"__metadata__":{},"__metadata__":{}}"#, 0),
-            ),
-            (
-                "card twice",
-                file(r#"{"__metadata__":{"rondeau":"1","rondeau":"2"}}"#, 0),
-            ),
-            (
-                "format 2",
-                file(r#"{"__metadata__":{"rondeau":"{\"format\":2}"}}"#, 0),
-            ),
-            (
-                "name twice",
-                file(&with_card(&entry("a", "[1]", 0, 4).repeat(2)), 8),
-            ),
+            ("metadata twice", file(r#"{"__metadata__":{},"__metadata__":{}}"#, 0)),
+            ("card twice", file(r#"{"__metadata__":{"rondeau":"1","rondeau":"2"}}"#, 0)),
+            ("format 2", file(r#"{"__metadata__":{"rondeau":"{\"format\":2}"}}"#, 0)),
+            ("name twice", file(&with_card(&entry("a", "[1]", 0, 4).repeat(2)), 8)),
             ("sums that overflow", {
                 let many =
                     (0..8).map(|i| entry(&format!("t{i}"), "[2305843009213693951]", 0, huge));
@@ -421,14 +336,8 @@ mod tests {
                 file(&with_card(&entry("a", "[4294967296,4294967296]", 0, 4)), 4)
             }),
             ("negative", file(&with_card(&entry("a", "[-1]", 0, 4)), 4)),
-            (
-                "end before start",
-                file(&with_card(&entry("a", "[1]", 4, 0)), 4),
-            ),
-            (
-                "beyond the file",
-                file(&with_card(&entry("a", "[1000000000]", 0, 4_000_000_000)), 4),
-            ),
+            ("end before start", file(&with_card(&entry("a", "[1]", 4, 0)), 4)),
+            ("beyond the file", file(&with_card(&entry("a", "[1000000000]", 0, 4_000_000_000)), 4)),
             ("a hole", file(&with_card(&entry("a", "[1]", 4, 8)), 8)),
             ("overlap", {
                 let two = entry("a", "[2]", 0, 8) + &entry("b", "[1]", 4, 8);
@@ -439,13 +348,7 @@ mod tests {
                 let shape = format!("[{}1]", "1,".repeat(999));
                 file(&with_card(&entry("a", &shape, 0, 4)), 4)
             }),
-            (
-                "other numbers",
-                file(
-                    &with_card(&entry("a", "[1]", 0, 4)).replace("F32", "F64"),
-                    4,
-                ),
-            ),
+            ("other numbers", file(&with_card(&entry("a", "[1]", 0, 4)).replace("F32", "F64"), 4)),
             ("unknown field", {
                 file(
                     &with_card(&entry("a", "[1]", 0, 4)).replace("\"shape\"", "\"x\":1,\"shape\""),
@@ -453,10 +356,8 @@ mod tests {
                 )
             }),
         ];
-        let told: Vec<String> = cases
-            .iter()
-            .map(|(name, bytes)| format!("{name}: {}", refused(bytes)))
-            .collect();
+        let told: Vec<String> =
+            cases.iter().map(|(name, bytes)| format!("{name}: {}", refused(bytes))).collect();
         insta::assert_snapshot!(told.join("\n"));
     }
 }

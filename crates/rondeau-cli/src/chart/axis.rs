@@ -36,30 +36,23 @@ pub struct Tick {
 /// The least and the greatest of the finite values, made apart if they are equal.
 pub fn range(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
     let finite = values.into_iter().filter(|x| x.is_finite());
-    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| {
-        (low.min(x), high.max(x))
-    });
+    let (low, high) =
+        finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
     if low > high {
         return None;
     }
     let room = low.abs().max(high.abs()).max(1e-3);
     let apart = high - low > room * 1e-9;
-    Some(if apart {
-        (low, high)
-    } else {
-        (low - room * 0.1, high + room * 0.1)
-    })
+    Some(if apart { (low, high) } else { (low - room * 0.1, high + room * 0.1) })
 }
 
 /// The places named between two values, about `most` of them and not more.
 pub fn ticks(kind: Kind, low: f64, high: f64, most: usize) -> Vec<Tick> {
     match kind {
         Kind::Numbers => number_ticks(low, high, nice_step(high - low, most.saturating_sub(1))),
-        Kind::Counts => number_ticks(
-            low,
-            high,
-            nice_step(high - low, most.saturating_sub(1)).max(1.0),
-        ),
+        Kind::Counts => {
+            number_ticks(low, high, nice_step(high - low, most.saturating_sub(1)).max(1.0))
+        }
         Kind::Moments => moment_ticks(low, high, most),
     }
 }
@@ -80,11 +73,7 @@ fn number_ticks(low: f64, high: f64, step: f64) -> Vec<Tick> {
     let multiples = (0..=n).map(|i| (first + i as f64) * step);
     multiples
         .filter(|at| at.is_finite())
-        .map(|at| Tick {
-            at,
-            label: tick_label(at, step),
-            below: None,
-        })
+        .map(|at| Tick { at, label: tick_label(at, step), below: None })
         .collect()
 }
 
@@ -131,12 +120,8 @@ fn moment_ticks(low: f64, high: f64, most: usize) -> Vec<Tick> {
         Every::Months(6),
         Every::Months(12),
     ];
-    let counted = every
-        .into_iter()
-        .map(|every| (every, moments(every, low, high, most + 1)));
-    let fitting = counted
-        .into_iter()
-        .find(|(_, moments)| moments.len() <= most);
+    let counted = every.into_iter().map(|every| (every, moments(every, low, high, most + 1)));
+    let fitting = counted.into_iter().find(|(_, moments)| moments.len() <= most);
     let (every, moments) = fitting.unwrap_or_else(|| (wide, moments(wide, low, high, most)));
     let mut last_below = None;
     let tick = |moment: Moment| {
@@ -145,11 +130,7 @@ fn moment_ticks(low: f64, high: f64, most: usize) -> Vec<Tick> {
         if news.is_some() {
             last_below.clone_from(&news);
         }
-        Tick {
-            at: moment.0 as f64,
-            label,
-            below: news,
-        }
+        Tick { at: moment.0 as f64, label, below: news }
     };
     moments.into_iter().map(tick).collect()
 }
@@ -163,37 +144,21 @@ fn moments(every: Every, low: Moment, high: Moment, limit: usize) -> Vec<Moment>
         Every::Months(n) => {
             let Civil { year, month, .. } = low.date();
             let months = ((year * 12 + i64::from(month) - 1).div_euclid(n) + i) * n;
-            Moment::midnight(
-                Civil {
-                    year: 0,
-                    month: 1,
-                    day: 1,
-                }
-                .add_months(months),
-            )
+            Moment::midnight(Civil { year: 0, month: 1, day: 1 }.add_months(months))
         }
     };
-    (0..)
-        .map(multiple)
-        .skip_while(|&m| m < low)
-        .take_while(|&m| m <= high)
-        .take(limit)
-        .collect()
+    (0..).map(multiple).skip_while(|&m| m < low).take_while(|&m| m <= high).take(limit).collect()
 }
 
 fn moment_label(every: Every, moment: Moment) -> (String, Option<String>) {
-    const NAMES: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const NAMES: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let Civil { year, month, day } = moment.date();
     let name = NAMES[month as usize - 1];
     match every {
         Every::Hours(_) => {
             let hour = moment.0.rem_euclid(DAY) / 3600;
-            (
-                format!("{hour:02}:00"),
-                Some(format!("{day} {name} {year}")),
-            )
+            (format!("{hour:02}:00"), Some(format!("{day} {name} {year}")))
         }
         Every::Days(_) => (format!("{day} {name}"), Some(year.to_string())),
         Every::Months(n) if n < 12 => (name.to_owned(), Some(year.to_string())),

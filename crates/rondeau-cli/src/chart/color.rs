@@ -13,9 +13,7 @@ pub const NO_VALUE: &str = "#bdbdbd";
 
 /// Colours of lines, in the order of use: Okabe and Ito's, which stay apart under protanopia,
 /// deuteranopia and tritanopia. The yellow of the set is left out: it is lost on white.
-pub const LINES: [&str; 6] = [
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00",
-];
+pub const LINES: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"];
 
 /// Stops of the diverging colours, dark blue over white to dark red-brown, evenly spaced.
 const DIVERGING: [[f64; 3]; 7] = [

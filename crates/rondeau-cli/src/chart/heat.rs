@@ -51,12 +51,7 @@ impl HeatMap {
         let values = || self.rows.iter().flatten().copied();
         let Some(extreme) = range(values().map(f64::abs)) else {
             let middle = ((left + right) / 2.0, (top + bottom) / 2.0);
-            svg.text(
-                middle,
-                Anchor::Middle,
-                LABEL,
-                "nothing to draw: no finite values",
-            );
+            svg.text(middle, Anchor::Middle, LABEL, "nothing to draw: no finite values");
             return svg.finish();
         };
         let extreme = extreme.1;
@@ -86,31 +81,17 @@ impl HeatMap {
         // A cell stands for its place, so places are at the middles of cells.
         let n_columns = self.rows.first().map_or(2, Vec::len).max(2) as f64;
         let (first, last) = self.x_range;
-        let half = if last > first {
-            (last - first) / (n_columns - 1.0) / 2.0
-        } else {
-            0.5
-        };
+        let half = if last > first { (last - first) / (n_columns - 1.0) / 2.0 } else { 0.5 };
         let (low, high) = (first - half, last + half);
         let x = |at: f64| left + (at - low) / (high - low) * (right - left);
         draw_x_ticks(svg, &ticks(self.x.kind, first, last, 10), x, bottom);
-        svg.text(
-            ((left + right) / 2.0, bottom + 52.0),
-            Anchor::Middle,
-            LABEL,
-            &self.x.label,
-        );
+        svg.text(((left + right) / 2.0, bottom + 52.0), Anchor::Middle, LABEL, &self.x.label);
 
         let height = (bottom - top) / self.row_names.len().max(1) as f64;
         let every = (14.0 / height).ceil().max(1.0) as usize;
         for (i, name) in self.row_names.iter().enumerate().step_by(every) {
             let y = top + (i as f64 + 0.5) * height + 4.0;
-            svg.text(
-                (left - 8.0, y),
-                Anchor::End,
-                TICK,
-                &fitted(name, TICK, 40.0),
-            );
+            svg.text((left - 8.0, y), Anchor::End, TICK, &fitted(name, TICK, 40.0));
         }
         svg.upward_text((22.0, (top + bottom) / 2.0), LABEL, &self.y_label);
     }
@@ -123,21 +104,13 @@ impl HeatMap {
             let style = format!("fill=\"{color}\" shape-rendering=\"crispEdges\"");
             svg.rect((left, y), (16.0, height), &style);
         }
-        svg.rect(
-            (left, top),
-            (16.0, bottom - top),
-            "fill=\"none\" stroke=\"#888888\"",
-        );
+        svg.rect((left, top), (16.0, bottom - top), "fill=\"none\" stroke=\"#888888\"");
         for tick in ticks(Kind::Numbers, -extreme, extreme, 6) {
             let y = bottom - (tick.at + extreme) / (2.0 * extreme) * (bottom - top);
             svg.line((left + 16.0, y), (left + 20.0, y), "stroke=\"#888888\"");
             svg.text((left + 24.0, y + 4.0), Anchor::Start, TICK, &tick.label);
         }
-        svg.upward_text(
-            (WIDTH - 12.0, (top + bottom) / 2.0),
-            LABEL,
-            &self.value_label,
-        );
+        svg.upward_text((WIDTH - 12.0, (top + bottom) / 2.0), LABEL, &self.value_label);
     }
 }
 
@@ -159,10 +132,7 @@ fn cells(rows: &[Vec<f64>], extreme: f64) -> Vec<(String, String)> {
         }
     }
     let color = |level: i32| diverging(f64::from(level) / f64::from(LEVELS));
-    paths
-        .into_iter()
-        .map(|(level, path)| (color(level), path))
-        .collect()
+    paths.into_iter().map(|(level, path)| (color(level), path)).collect()
 }
 
 /// The rows in at most so many cells, each the mean of the finite values that it stands for.
@@ -179,9 +149,7 @@ fn averaged(rows: &[Vec<f64>], most_rows: usize, most_columns: usize) -> Vec<Vec
         sum / n // NaN if there is none
     };
     let row = |range: std::ops::Range<usize>| {
-        parts(n_columns, most_columns)
-            .map(|columns| cell(&rows[range.clone()], columns))
-            .collect()
+        parts(n_columns, most_columns).map(|columns| cell(&rows[range.clone()], columns)).collect()
     };
     parts(rows.len(), most_rows).map(row).collect()
 }
@@ -195,10 +163,7 @@ mod tests {
         HeatMap {
             title: "State".to_owned(),
             subtitle: "of a <GRU>".to_owned(),
-            x: Axis {
-                label: "row".to_owned(),
-                kind: Kind::Counts,
-            },
+            x: Axis { label: "row".to_owned(), kind: Kind::Counts },
             x_range: (1.0, n_columns as f64),
             y_label: "unit".to_owned(),
             row_names: (0..rows.len()).map(|i| i.to_string()).collect(),
@@ -215,13 +180,7 @@ mod tests {
 
     #[test]
     fn maps_of_nothing_and_of_one_cell() {
-        for rows in [
-            vec![],
-            vec![vec![]],
-            vec![vec![f64::NAN]],
-            vec![vec![0.0]],
-            vec![vec![3.0]],
-        ] {
+        for rows in [vec![], vec![vec![]], vec![vec![f64::NAN]], vec![vec![0.0]], vec![vec![3.0]]] {
             let svg = map(rows).svg();
             assert!(svg.ends_with("</svg>\n") && !svg.contains("NaN"), "{svg}");
         }
@@ -237,9 +196,7 @@ mod tests {
     #[test]
     fn a_large_map_is_a_file_of_bearable_size() {
         let value = |i: usize, j: usize| ((i * 7919 + j * 104_729) % 1000) as f64 / 500.0 - 1.0;
-        let rows = (0..512)
-            .map(|i| (0..5000).map(|j| value(i, j)).collect())
-            .collect();
+        let rows = (0..512).map(|i| (0..5000).map(|j| value(i, j)).collect()).collect();
         assert!(map(rows).svg().len() < 2 << 20);
     }
 }

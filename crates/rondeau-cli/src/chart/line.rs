@@ -86,20 +86,10 @@ impl LineChart {
             return self.empty();
         };
         let y_ticks = ticks(Kind::Numbers, y.0, y.1, 7);
-        let widest = y_ticks
-            .iter()
-            .map(|t| width_of(&t.label, TICK))
-            .fold(0.0, f64::max);
+        let widest = y_ticks.iter().map(|t| width_of(&t.label, TICK)).fold(0.0, f64::max);
         let left = (widest + 48.0).min(WIDTH / 4.0);
         let (right, top, bottom) = (WIDTH - 28.0, 92.0, HEIGHT - 64.0);
-        let plot = Plot {
-            left,
-            right,
-            top,
-            bottom,
-            x,
-            y,
-        };
+        let plot = Plot { left, right, top, bottom, x, y };
         let x_ticks = ticks(self.x.kind, x.0, x.1, 10);
 
         let mut svg = Svg::new(WIDTH, HEIGHT, &self.title);
@@ -108,11 +98,7 @@ impl LineChart {
         self.axes(&mut svg, &plot, &x_ticks, &y_ticks);
         self.draw_mark(&mut svg, &plot);
         for (series, color) in self.series.iter().zip(self.colors()) {
-            let width = if series.stroke == Stroke::Quiet {
-                1.5
-            } else {
-                1.9
-            };
+            let width = if series.stroke == Stroke::Quiet { 1.5 } else { 1.9 };
             draw_line(&mut svg, &plot, &series.points, color, width);
         }
         svg.finish()
@@ -122,12 +108,7 @@ impl LineChart {
         let mut svg = Svg::new(WIDTH, HEIGHT, &self.title);
         headline(&mut svg, &self.title, &self.subtitle, 60.0, WIDTH - 28.0);
         let middle = (WIDTH / 2.0, HEIGHT / 2.0);
-        svg.text(
-            middle,
-            Anchor::Middle,
-            LABEL,
-            "nothing to draw: no finite values",
-        );
+        svg.text(middle, Anchor::Middle, LABEL, "nothing to draw: no finite values");
         svg.finish()
     }
 
@@ -163,12 +144,7 @@ impl LineChart {
         let axis = "stroke=\"#888888\"";
         svg.line((plot.left, plot.bottom), (plot.right, plot.bottom), axis);
         let middle = (plot.left + plot.right) / 2.0;
-        svg.text(
-            (middle, HEIGHT - 12.0),
-            Anchor::Middle,
-            LABEL,
-            &self.x.label,
-        );
+        svg.text((middle, HEIGHT - 12.0), Anchor::Middle, LABEL, &self.x.label);
         let label = fitted(&self.y_label, LABEL, plot.bottom - plot.top + 60.0);
         svg.upward_text((20.0, (plot.top + plot.bottom) / 2.0), LABEL, &label);
     }
@@ -212,21 +188,14 @@ pub(super) fn draw_x_ticks(svg: &mut Svg, ticks: &[Tick], x: impl Fn(f64) -> f64
 /// A little more than the range, so that lines do not touch the frame; zero stays the edge.
 fn with_room((low, high): (f64, f64)) -> (f64, f64) {
     let room = (high - low) * 0.05;
-    let low = if low >= 0.0 && low < room {
-        0.0
-    } else {
-        low - room
-    };
+    let low = if low >= 0.0 && low < room { 0.0 } else { low - room };
     (low, high + room)
 }
 
 fn draw_line(svg: &mut Svg, plot: &Plot, points: &[(f64, f64)], color: &str, width: f64) {
     let is_finite = |&(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
     let (mut lines, mut dots) = (String::new(), String::new());
-    for piece in points
-        .split(|point| !is_finite(point))
-        .filter(|piece| !piece.is_empty())
-    {
+    for piece in points.split(|point| !is_finite(point)).filter(|piece| !piece.is_empty()) {
         let to_screen = |&(x, y): &(f64, f64)| (plot.x(x), plot.y(y));
         let piece = thinned(piece.iter().map(to_screen).collect());
         if let [(x, y)] = piece[..] {
@@ -235,22 +204,13 @@ fn draw_line(svg: &mut Svg, plot: &Plot, points: &[(f64, f64)], color: &str, wid
             continue;
         }
         for (i, (x, y)) in piece.into_iter().enumerate() {
-            let _ = write!(
-                lines,
-                "{}{} {}",
-                if i == 0 { 'M' } else { 'L' },
-                number(x),
-                number(y)
-            );
+            let _ = write!(lines, "{}{} {}", if i == 0 { 'M' } else { 'L' }, number(x), number(y));
         }
     }
     for (path, width) in [(lines, width), (dots, 2.5 * width)] {
         if !path.is_empty() {
             let round = "stroke-linejoin=\"round\" stroke-linecap=\"round\"";
-            let pen = format!(
-                "stroke=\"{color}\" stroke-width=\"{}\" {round}",
-                number(width)
-            );
+            let pen = format!("stroke=\"{color}\" stroke-width=\"{}\" {round}", number(width));
             svg.element("path", &format!("d=\"{path}\" fill=\"none\" {pen}"));
         }
     }
@@ -267,10 +227,8 @@ fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
         let by_height = |a: &&(f64, f64), b: &&(f64, f64)| a.1.total_cmp(&b.1);
         let least = same.iter().min_by(by_height);
         let greatest = same.iter().max_by(by_height);
-        let mut seen: Vec<_> = [same.first(), least, greatest, same.last()]
-            .into_iter()
-            .flatten()
-            .collect();
+        let mut seen: Vec<_> =
+            [same.first(), least, greatest, same.last()].into_iter().flatten().collect();
         seen.sort_by(|a, b| a.0.total_cmp(&b.0));
         seen.dedup();
         kept.extend(seen);
@@ -286,36 +244,20 @@ mod tests {
         LineChart {
             title: "Loss <of> \"x\" & more".to_owned(),
             subtitle: "a GRU".to_owned(),
-            x: Axis {
-                label: "epoch".to_owned(),
-                kind: Kind::Counts,
-            },
+            x: Axis { label: "epoch".to_owned(), kind: Kind::Counts },
             y_label: "loss".to_owned(),
             series,
-            mark: Some(Mark {
-                x: 3.0,
-                label: "best: epoch 3".to_owned(),
-            }),
+            mark: Some(Mark { x: 3.0, label: "best: epoch 3".to_owned() }),
         }
     }
 
     fn series(points: &[(f64, f64)], stroke: Stroke) -> Series {
-        Series {
-            name: "train".to_owned(),
-            points: points.to_vec(),
-            stroke,
-        }
+        Series { name: "train".to_owned(), points: points.to_vec(), stroke }
     }
 
     #[test]
     fn two_lines_one_with_a_gap() {
-        let gap = [
-            (1.0, 3.0),
-            (2.0, 2.0),
-            (3.0, f64::NAN),
-            (4.0, 1.0),
-            (5.0, f64::NAN),
-        ];
+        let gap = [(1.0, 3.0), (2.0, 2.0), (3.0, f64::NAN), (4.0, 1.0), (5.0, f64::NAN)];
         let whole = [(1.0, 2.5), (2.0, 1.5), (3.0, 1.0), (4.0, 0.8), (5.0, 0.7)];
         let lines = vec![series(&gap, Stroke::Quiet), series(&whole, Stroke::Strong)];
         insta::assert_snapshot!(chart(lines).svg());
@@ -323,24 +265,9 @@ mod tests {
 
     #[test]
     fn nothing_one_point_and_equal_values_can_be_drawn() {
-        for points in [
-            &[][..],
-            &[(1.0, 1.0)],
-            &[(1.0, 0.0), (2.0, 0.0)],
-            &[(1.0, f64::INFINITY)],
-        ] {
-            for mark in [
-                None,
-                Some(Mark {
-                    x: 1.0,
-                    label: "m".to_owned(),
-                }),
-            ] {
-                let svg = LineChart {
-                    mark,
-                    ..chart(vec![series(points, Stroke::Strong)])
-                }
-                .svg();
+        for points in [&[][..], &[(1.0, 1.0)], &[(1.0, 0.0), (2.0, 0.0)], &[(1.0, f64::INFINITY)]] {
+            for mark in [None, Some(Mark { x: 1.0, label: "m".to_owned() })] {
+                let svg = LineChart { mark, ..chart(vec![series(points, Stroke::Strong)]) }.svg();
                 assert!(
                     svg.ends_with("</svg>\n") && !svg.contains("NaN") && !svg.contains("inf\"")
                 );
@@ -350,12 +277,7 @@ mod tests {
 
     #[test]
     fn a_long_line_is_thinned_and_keeps_its_peaks() {
-        let wave = |i: usize| {
-            (
-                i as f64 / 1000.0,
-                if i == 54_321 { 9.0 } else { (i % 7) as f64 },
-            )
-        };
+        let wave = |i: usize| (i as f64 / 1000.0, if i == 54_321 { 9.0 } else { (i % 7) as f64 });
         let thin = thinned((0..100_000).map(wave).collect());
         assert!(thin.len() < 1000, "{}", thin.len());
         assert!(thin.iter().any(|point| point.1 == 9.0));

@@ -27,29 +27,13 @@ pub(super) struct Font {
 }
 
 /// The title of a chart.
-pub(super) const TITLE: Font = Font {
-    size: 17.0,
-    color: INK,
-    bold: true,
-};
+pub(super) const TITLE: Font = Font { size: 17.0, color: INK, bold: true };
 /// What stands below the title.
-pub(super) const SUBTITLE: Font = Font {
-    size: 13.0,
-    color: super::color::FAINT_INK,
-    bold: false,
-};
+pub(super) const SUBTITLE: Font = Font { size: 13.0, color: super::color::FAINT_INK, bold: false };
 /// The name of an axis or a line.
-pub(super) const LABEL: Font = Font {
-    size: 13.0,
-    color: INK,
-    bold: false,
-};
+pub(super) const LABEL: Font = Font { size: 13.0, color: INK, bold: false };
 /// A number or date on an axis.
-pub(super) const TICK: Font = Font {
-    size: 12.0,
-    color: super::color::FAINT_INK,
-    bold: false,
-};
+pub(super) const TICK: Font = Font { size: 12.0, color: super::color::FAINT_INK, bold: false };
 
 impl Svg {
     pub(super) fn new(width: f64, height: f64, title: &str) -> Svg {
@@ -76,19 +60,13 @@ impl Svg {
 
     pub(super) fn line(&mut self, from: (f64, f64), to: (f64, f64), style: &str) {
         let [x1, y1, x2, y2] = [from.0, from.1, to.0, to.1].map(number);
-        self.element(
-            "line",
-            &format!("x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\" {style}"),
-        );
+        self.element("line", &format!("x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\" {style}"));
     }
 
     /// A rectangle by its left upper corner and its size.
     pub(super) fn rect(&mut self, at: (f64, f64), size: (f64, f64), style: &str) {
         let [x, y, w, h] = [at.0, at.1, size.0, size.1].map(number);
-        self.element(
-            "rect",
-            &format!("x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" {style}"),
-        );
+        self.element("rect", &format!("x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" {style}"));
     }
 
     /// A text whose base line starts, is centred or ends at a point.
@@ -132,21 +110,14 @@ pub(super) fn fitted(text: &str, font: Font, width: f64) -> String {
     if text.chars().count() <= fits {
         return text.to_owned();
     }
-    text.chars()
-        .take(fits.saturating_sub(1))
-        .chain(['…'])
-        .collect()
+    text.chars().take(fits.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// A coordinate to a hundredth, without needless digits.
 pub(super) fn number(x: f64) -> String {
     let text = format!("{x:.2}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" {
-        "0".to_owned()
-    } else {
-        text.to_owned()
-    }
+    if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
 /// A text safe between tags and in quotes; characters that XML cannot hold are replaced.

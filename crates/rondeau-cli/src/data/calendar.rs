@@ -47,22 +47,14 @@ impl Civil {
         let march_month = (5 * day_of_year + 2) / 153;
         let day = (day_of_year - (153 * march_month + 2) / 5 + 1) as u32;
         let month = ((march_month + 2) % 12 + 1) as u32;
-        Civil {
-            year: 400 * era + year_of_era + i64::from(month <= 2),
-            month,
-            day,
-        }
+        Civil { year: 400 * era + year_of_era + i64::from(month <= 2), month, day }
     }
 
     /// The date `n` months later, on the last day of the month where that day does not exist.
     pub fn add_months(self, n: i64) -> Civil {
         let months = self.year * 12 + i64::from(self.month) - 1 + n;
         let (year, month) = (months.div_euclid(12), months.rem_euclid(12) as u32 + 1);
-        Civil {
-            year,
-            month,
-            day: self.day.min(days_in_month(year, month)),
-        }
+        Civil { year, month, day: self.day.min(days_in_month(year, month)) }
     }
 }
 
@@ -100,11 +92,7 @@ impl Moment {
         if !known_month || day == 0 || day > days_in_month(i64::from(year), month) {
             return None;
         }
-        let midnight = Moment::midnight(Civil {
-            year: i64::from(year),
-            month,
-            day,
-        });
+        let midnight = Moment::midnight(Civil { year: i64::from(year), month, day });
         let Some(time) = time else {
             return Some(midnight);
         };
@@ -114,9 +102,7 @@ impl Moment {
         if parts.next().is_some() || hour > 23 || minute > 59 || second > 59 {
             return None;
         }
-        Some(Moment(
-            midnight.0 + i64::from(hour * 3600 + minute * 60 + second),
-        ))
+        Some(Moment(midnight.0 + i64::from(hour * 3600 + minute * 60 + second)))
     }
 
     /// The date of the moment.
@@ -127,18 +113,8 @@ impl Moment {
     /// How far the year has gone, from 0 at its start up to 1.
     pub fn year_fraction(self) -> f64 {
         let year = self.date().year;
-        let start = Moment::midnight(Civil {
-            year,
-            month: 1,
-            day: 1,
-        })
-        .0;
-        let end = Moment::midnight(Civil {
-            year: year + 1,
-            month: 1,
-            day: 1,
-        })
-        .0;
+        let start = Moment::midnight(Civil { year, month: 1, day: 1 }).0;
+        let end = Moment::midnight(Civil { year: year + 1, month: 1, day: 1 }).0;
         (self.0 - start) as f64 / (end - start) as f64
     }
 
@@ -167,11 +143,7 @@ impl fmt::Display for Moment {
             return Ok(());
         }
         write!(f, " {:02}:{:02}", second / 3600, second / 60 % 60)?;
-        if second % 60 == 0 {
-            Ok(())
-        } else {
-            write!(f, ":{:02}", second % 60)
-        }
+        if second % 60 == 0 { Ok(()) } else { write!(f, ":{:02}", second % 60) }
     }
 }
 
@@ -194,9 +166,7 @@ impl Step {
             Step::Seconds(n) => (0, *n),
             Step::Months(n) => (1, *n),
         });
-        let common = steps
-            .chunk_by(|a, b| a == b)
-            .max_by_key(|same| same.len())?;
+        let common = steps.chunk_by(|a, b| a == b).max_by_key(|same| same.len())?;
         (common.len() * 2 > n_steps).then(|| common[0])
     }
 
@@ -206,11 +176,7 @@ impl Step {
         let ends = |d: Civil| d.day == days_in_month(d.year, d.month);
         let whole = from.add_months(months) == to
             || (ends(a) && ends(b) && from.0.rem_euclid(DAY) == to.0.rem_euclid(DAY));
-        if months > 0 && whole {
-            Step::Months(months)
-        } else {
-            Step::Seconds(to.0 - from.0)
-        }
+        if months > 0 && whole { Step::Months(months) } else { Step::Seconds(to.0 - from.0) }
     }
 
     /// What a step is called, if it has a name of its own.
@@ -257,11 +223,7 @@ mod tests {
 
     #[test]
     fn days_and_dates_are_inverse_over_four_eras() {
-        let mut expected = Civil {
-            year: 1199,
-            month: 12,
-            day: 31,
-        };
+        let mut expected = Civil { year: 1199, month: 12, day: 31 };
         let first = expected.days();
         for days in first..first + 1_200 * 366 {
             let date = Civil::from_days(days);
@@ -331,10 +293,7 @@ mod tests {
         assert_eq!(Step::of(&ends), Some(Step::Months(1)));
         assert_eq!(Step::Months(1).after(at("2012-03-31")), at("2012-04-30"));
         assert_eq!(Step::Months(1).after(at("2013-02-28")), at("2013-03-31"));
-        assert_eq!(
-            Step::of(&series(&["2012-01-01", "2012-01-02", "2012-01-04"])),
-            None
-        );
+        assert_eq!(Step::of(&series(&["2012-01-01", "2012-01-02", "2012-01-04"])), None);
         assert_eq!(Step::of(&daily[..1]), None);
     }
 }

@@ -52,9 +52,7 @@ impl Split {
 /// The fewest rows that can be split for the window.
 pub fn window_minimum(window: usize) -> usize {
     let least = window.saturating_add(LEAST_TRAIN);
-    (least..)
-        .find(|&n| Split::by_time(n, window).is_some())
-        .unwrap_or(usize::MAX)
+    (least..).find(|&n| Split::by_time(n, window).is_some()).unwrap_or(usize::MAX)
 }
 
 /// How a table becomes inputs; it is stored with the weights.
@@ -90,14 +88,8 @@ impl Scaler {
     /// What the numbers of a row are.
     pub fn input_names(&self) -> Vec<String> {
         let columns = self.columns.iter().map(|scale| scale.name.clone());
-        let calendar = [
-            "sine of the day of the year",
-            "cosine of the day of the year",
-        ];
-        let calendar = calendar
-            .iter()
-            .filter(|_| self.calendar)
-            .map(|&name| name.to_owned());
+        let calendar = ["sine of the day of the year", "cosine of the day of the year"];
+        let calendar = calendar.iter().filter(|_| self.calendar).map(|&name| name.to_owned());
         columns.chain(calendar).collect()
     }
 
@@ -115,11 +107,7 @@ impl Scaler {
             let column = table.column(&scale.name);
             column.ok_or_else(|| lacks(table, &format!("a column `{}`", scale.name)))
         };
-        let columns = self
-            .columns
-            .iter()
-            .map(column)
-            .collect::<Result<Vec<_>, _>>()?;
+        let columns = self.columns.iter().map(column).collect::<Result<Vec<_>, _>>()?;
         let dates = match (&table.dates, self.calendar) {
             (None, true) => return Err(lacks(table, "a column of dates")),
             (dates, true) => dates.as_ref(),
@@ -142,11 +130,7 @@ impl Scaler {
 
 fn lacks(table: &Table, what: &str) -> DataError {
     let headline = format!("the file has no such thing as {what}");
-    DataError::whole(
-        &table.source,
-        headline,
-        "the model was trained with it, so add it",
-    )
+    DataError::whole(&table.source, headline, "the model was trained with it, so add it")
 }
 
 /// A table made ready to train on.
@@ -180,11 +164,7 @@ pub fn prepare(
     let Some(split) = Split::by_time(table.n_rows, window) else {
         return Err(too_few_rows(table, window));
     };
-    let Some(target_idx) = table
-        .columns
-        .iter()
-        .position(|column| column.name == target)
-    else {
+    let Some(target_idx) = table.columns.iter().position(|column| column.name == target) else {
         return Err(lacks(table, &format!("a column `{target}`")));
     };
     let known = 0..split.train.end;
@@ -200,40 +180,19 @@ pub fn prepare(
             return Err(DataError::whole(&table.source, headline, help));
         }
         if constant {
-            notes.push(format!(
-                "column `{}` never changes over the training rows",
-                column.name
-            ));
+            notes.push(format!("column `{}` never changes over the training rows", column.name));
         }
         let deviation = if constant { 1.0 } else { deviation };
-        columns.push(Scale {
-            name: column.name.clone(),
-            mean,
-            deviation,
-        });
+        columns.push(Scale { name: column.name.clone(), mean, deviation });
     }
     // Within less than a year the day of the year is a trend, which would be followed off the edge.
-    let moments = table
-        .dates
-        .as_ref()
-        .map(|dates| &dates.moments[known.clone()]);
+    let moments = table.dates.as_ref().map(|dates| &dates.moments[known.clone()]);
     let spans_a_year = moments.is_some_and(|m| m[m.len() - 1].0 - m[0].0 >= 365 * DAY);
     let calendar = calendar == Calendar::WhereSensible && spans_a_year;
-    let scaler = Scaler {
-        columns,
-        target: target_idx,
-        calendar,
-    };
+    let scaler = Scaler { columns, target: target_idx, calendar };
     let inputs = scaler.inputs(table)?;
     let target = table.columns[target_idx].values.clone();
-    Ok(Prepared {
-        scaler,
-        window,
-        split,
-        inputs,
-        target,
-        notes,
-    })
+    Ok(Prepared { scaler, window, split, inputs, target, notes })
 }
 
 /// Whether the day of the year goes in.
@@ -248,9 +207,7 @@ pub enum Calendar {
 fn too_few_rows(table: &Table, window: usize) -> DataError {
     let (n_rows, least) = (table.n_rows, window_minimum(window));
     let headline = format!("{n_rows} rows are too few: a window of {window} needs {least}");
-    let largest = (1..window)
-        .rev()
-        .find(|&w| Split::by_time(n_rows, w).is_some());
+    let largest = (1..window).rev().find(|&w| Split::by_time(n_rows, w).is_some());
     let help = match largest {
         Some(w) => format!("add rows, or take a window of at most {w} (--window {w})"),
         None => format!("add rows: even a window of 1 needs {}", window_minimum(1)),
@@ -305,14 +262,8 @@ mod tests {
     use crate::data::{Limits, SEATTLE_WEATHER, Source, Wanted};
 
     fn table(text: &str) -> Table {
-        let source = Source {
-            name: "a.csv".to_owned(),
-            text: text.as_bytes(),
-        };
-        let wanted = Wanted {
-            named: Vec::new(),
-            others: true,
-        };
+        let source = Source { name: "a.csv".to_owned(), text: text.as_bytes() };
+        let wanted = Wanted { named: Vec::new(), others: true };
         Table::read(source, &wanted, Limits::default()).unwrap()
     }
 
@@ -344,21 +295,14 @@ mod tests {
         let prepared = prepare(&weather, "temp_max", 21, Calendar::WhereSensible).unwrap();
         assert_eq!(
             prepared.split,
-            Split {
-                train: 21..1022,
-                validation: 1022..1241,
-                test: 1241..1461
-            }
+            Split { train: 21..1022, validation: 1022..1241, test: 1241..1461 }
         );
         assert_eq!(prepared.n_inputs(), 6);
         let column = |i: usize| (0..1022).map(move |row| row * 6 + i);
         for i in 0..4 {
             let values: Vec<f64> = column(i).map(|k| f64::from(prepared.inputs[k])).collect();
             let (mean, deviation) = mean_and_deviation(&values);
-            assert!(
-                mean.abs() < 1e-6 && (deviation - 1.0).abs() < 1e-6,
-                "{mean} {deviation}"
-            );
+            assert!(mean.abs() < 1e-6 && (deviation - 1.0).abs() < 1e-6, "{mean} {deviation}");
         }
         let never = prepare(&weather, "temp_max", 21, Calendar::Never).unwrap();
         assert_eq!(never.n_inputs(), 4);
@@ -373,20 +317,14 @@ mod tests {
         assert_eq!(windows[..6], prepared.inputs[..6]);
         assert_eq!(windows[6..], prepared.inputs[14..20]);
         let deviation = prepared.scaler.target().deviation;
-        assert_eq!(
-            prepared.changes([10]),
-            [((100.0 - 81.0) / deviation) as f32]
-        );
+        assert_eq!(prepared.changes([10]), [((100.0 - 81.0) / deviation) as f32]);
     }
 
     #[test]
     fn too_few_rows_and_a_target_that_never_changes() {
         let text = format!("x,y\n{}", rows(25, |i| format!("{i},7")));
-        let refused = |window| {
-            prepare(&table(&text), "y", window, Calendar::Never)
-                .unwrap_err()
-                .to_string()
-        };
+        let refused =
+            |window| prepare(&table(&text), "y", window, Calendar::Never).unwrap_err().to_string();
         insta::assert_snapshot!(refused(21), @"
         a.csv: 25 rows are too few: a window of 21 needs 45
         help: add rows, or take a window of at most 7 (--window 7)
@@ -406,21 +344,14 @@ mod tests {
     #[test]
     fn a_constant_column_is_zero_and_a_stray_value_stays_finite() {
         let last = |i| {
-            if i == 59 {
-                "1e30".to_owned()
-            } else {
-                format!("{}", i % 2)
-            }
+            if i == 59 { "1e30".to_owned() } else { format!("{}", i % 2) }
         };
         let text = format!("x,y\n{}", rows(60, |i| format!("0.1,{}", last(i))));
         let prepared = prepare(&table(&text), "y", 3, Calendar::Never).unwrap();
         assert_eq!(prepared.scaler.columns[0].deviation, 1.0);
         assert!(prepared.inputs.iter().all(|x| x.is_finite()));
         assert!(prepared.inputs.iter().step_by(2).all(|x| x.abs() < 1e-15));
-        assert_eq!(
-            prepared.notes,
-            ["column `x` never changes over the training rows"]
-        );
+        assert_eq!(prepared.notes, ["column `x` never changes over the training rows"]);
     }
 
     #[test]
@@ -429,10 +360,7 @@ mod tests {
         let dated = |n| format!("date,y\n{}", rows(n, |i| format!("{},{}", date(i), i % 5)));
         let calendar = |n| {
             let table = table(&dated(n));
-            prepare(&table, "y", 3, Calendar::WhereSensible)
-                .unwrap()
-                .scaler
-                .calendar
+            prepare(&table, "y", 3, Calendar::WhereSensible).unwrap().scaler.calendar
         };
         assert!(!calendar(365));
         assert!(calendar(600));

@@ -74,11 +74,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits {
-            row_bytes: 1 << 20,
-            n_values: 50_000_000,
-            n_columns: 10_000,
-        }
+        Limits { row_bytes: 1 << 20, n_values: 50_000_000, n_columns: 10_000 }
     }
 }
 
@@ -96,17 +92,11 @@ impl Table {
     ) -> Result<Table, DataError> {
         let Source { name, text } = source;
         let budget = Rc::new(Cell::new(limits.row_bytes));
-        let text = Lines {
-            text,
-            left: Rc::clone(&budget),
-            ended: true,
-        };
+        let text = Lines { text, left: Rc::clone(&budget), ended: true };
         let mut text = BufReader::new(text);
         let delimiter = delimiter(text.fill_buf().map_err(|e| unreadable(&name, &e))?);
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(delimiter)
-            .flexible(true)
-            .from_reader(text);
+        let mut reader =
+            csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text);
 
         let refuse = |error: csv::Error, line: u64| match error.into_kind() {
             csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => {
@@ -127,11 +117,7 @@ impl Table {
                 Err(error) => return Err(refuse(error, line)),
             }
             // The reader stands behind the row, whose own position is before empty lines above it.
-            let n_breaks = record
-                .as_slice()
-                .iter()
-                .filter(|&&byte| byte == b'\n')
-                .count() as u64;
+            let n_breaks = record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
             sheet.push(&record, reader.position().line() - 1 - n_breaks)?;
         }
         sheet.finish()
@@ -199,20 +185,12 @@ fn delimiter(start: &[u8]) -> u8 {
 }
 
 fn unreadable(source: &str, error: &io::Error) -> DataError {
-    DataError::whole(
-        source,
-        format!("cannot be read: {error}"),
-        "check the path and its rights",
-    )
+    DataError::whole(source, format!("cannot be read: {error}"), "check the path and its rights")
 }
 
 fn too_long(source: &str, line: u64, limit: u64) -> DataError {
     let headline = format!("the row that starts at line {line} is longer than {limit} bytes");
-    DataError::whole(
-        source,
-        headline,
-        "look there for a quote that is never closed",
-    )
+    DataError::whole(source, headline, "look there for a quote that is never closed")
 }
 
 /// The file as far as it has been read.
@@ -268,14 +246,8 @@ enum Holds {
 
 impl Reading {
     fn push(&mut self, field: &[u8], row: (u64, u64)) {
-        let place = || Place {
-            row: Some(row),
-            column: Some(self.name.clone()),
-        };
-        let problem = |what: String| Problem {
-            place: place(),
-            what,
-        };
+        let place = || Place { row: Some(row), column: Some(self.name.clone()) };
+        let problem = |what: String| Problem { place: place(), what };
         let text = std::str::from_utf8(field).unwrap_or("\u{fffd}").trim();
         self.n_filled += u64::from(!text.is_empty());
 
@@ -290,9 +262,7 @@ impl Reading {
                     }
                     self.moments.push(moment);
                 }
-                None => self
-                    .not_dates
-                    .add(|| problem(format!("{} is not a date", quoted(field)))),
+                None => self.not_dates.add(|| problem(format!("{} is not a date", quoted(field)))),
             }
         }
         if !self.keeps_numbers {
@@ -311,12 +281,10 @@ impl Reading {
                 }
             }
             Err(_) if text.is_empty() => {
-                self.not_numbers
-                    .add(|| problem("the field is empty".to_owned()));
+                self.not_numbers.add(|| problem("the field is empty".to_owned()));
             }
             Err(_) => {
-                self.not_numbers
-                    .add(|| problem(format!("{} is not a number", quoted(field))));
+                self.not_numbers.add(|| problem(format!("{} is not a number", quoted(field))));
                 self.first_text.get_or_insert_with(|| quoted(field));
             }
         }
@@ -380,14 +348,7 @@ impl<'a> Sheet<'a> {
             }
         };
         let columns = names.into_iter().map(reading).collect();
-        Ok(Sheet {
-            source,
-            wanted,
-            limits,
-            columns,
-            n_rows: 0,
-            ragged: Trouble::default(),
-        })
+        Ok(Sheet { source, wanted, limits, columns, n_rows: 0, ragged: Trouble::default() })
     }
 
     fn push(&mut self, record: &csv::ByteRecord, line: u64) -> Result<(), DataError> {
@@ -399,22 +360,14 @@ impl<'a> Sheet<'a> {
                 count(record.len(), "field"),
                 count(self.columns.len(), "column")
             );
-            let place = Place {
-                row: Some(row),
-                column: None,
-            };
+            let place = Place { row: Some(row), column: None };
             self.ragged.add(|| Problem { place, what });
             return Ok(());
         }
         for (column, field) in self.columns.iter_mut().zip(record) {
             column.push(field, row);
         }
-        let kept = self
-            .columns
-            .iter()
-            .filter(|column| column.keeps_numbers)
-            .count()
-            .max(1);
+        let kept = self.columns.iter().filter(|column| column.keeps_numbers).count().max(1);
         if self.n_rows.saturating_mul(kept) > self.limits.n_values {
             let headline = format!("more than {} numbers in the file", self.limits.n_values);
             let help = "keep fewer columns with --columns, or a part of the rows";
@@ -432,13 +385,7 @@ impl<'a> Sheet<'a> {
         let mut columns = Vec::new();
         let mut dates = None;
         for (i, reading) in self.columns.into_iter().enumerate() {
-            let Reading {
-                name,
-                values,
-                moments,
-                asked_for,
-                ..
-            } = reading;
+            let Reading { name, values, moments, asked_for, .. } = reading;
             if holds[i] == Holds::Numbers || asked_for {
                 if reading.keeps_numbers {
                     columns.push(Column { name, values });
@@ -458,13 +405,7 @@ impl<'a> Sheet<'a> {
             let order = |column: &Column| self.wanted.named.iter().position(|n| *n == column.name);
             columns.sort_by_key(order);
         }
-        Ok(Table {
-            source: self.source,
-            columns,
-            dates,
-            n_rows: self.n_rows,
-            notes,
-        })
+        Ok(Table { source: self.source, columns, dates, n_rows: self.n_rows, notes })
     }
 
     /// Fails if a row, a column that is used, or the dates have a problem.
@@ -527,25 +468,17 @@ fn column_names(
 ) -> Result<Vec<String>, DataError> {
     let whole = |headline: String, help: &str| Err(DataError::whole(source, headline, help));
     if header.is_empty() {
-        return whole(
-            "the file is empty".to_owned(),
-            "the first line names the columns",
-        );
+        return whole("the file is empty".to_owned(), "the first line names the columns");
     }
     if header.len() > limits.n_columns {
         let headline = format!("the header names more than {} columns", limits.n_columns);
         return whole(headline, "is this a CSV file with one row for each moment?");
     }
-    let texts = header
-        .iter()
-        .map(|name| String::from_utf8_lossy(name).trim().to_owned());
+    let texts = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned());
     let texts: Vec<String> = texts.collect();
     if texts.iter().all(|name| name.parse::<f64>().is_ok()) {
         let headline = "line 1 should name the columns, and holds only numbers".to_owned();
-        return whole(
-            headline,
-            "put a first line above it, such as `date,temperature,wind`",
-        );
+        return whole(headline, "put a first line above it, such as `date,temperature,wind`");
     }
     let named = |(i, name): (usize, String)| match name.is_empty() {
         true => format!("column {}", i + 1),
@@ -563,10 +496,7 @@ fn no_columns(missing: &[&String]) -> String {
 
 /// The names in backticks, the first twenty of them.
 fn listed(names: &[impl AsRef<str>]) -> String {
-    let shown = names
-        .iter()
-        .take(20)
-        .map(|name| format!("`{}`", name.as_ref()));
+    let shown = names.iter().take(20).map(|name| format!("`{}`", name.as_ref()));
     let mut text = shown.collect::<Vec<_>>().join(", ");
     if names.len() > 20 {
         text.push_str(&format!(" and {} more", names.len() - 20));
@@ -585,15 +515,8 @@ mod tests {
 
     fn read_with(text: &str, named: &[&str], others: bool) -> Result<Table, String> {
         let named = named.iter().map(|&name| name.to_owned()).collect();
-        let source = Source {
-            name: "a.csv".to_owned(),
-            text: text.as_bytes(),
-        };
-        let limits = Limits {
-            row_bytes: 64 << 10,
-            n_values: 10_000,
-            n_columns: 30,
-        };
+        let source = Source { name: "a.csv".to_owned(), text: text.as_bytes() };
+        let limits = Limits { row_bytes: 64 << 10, n_values: 10_000, n_columns: 30 };
         Table::read(source, &Wanted { named, others }, limits).map_err(|e| e.to_string())
     }
 
@@ -613,10 +536,7 @@ mod tests {
         assert_eq!(names, ["precipitation", "temp_max", "temp_min", "wind"]);
         assert_eq!(table.column("temp_max").unwrap().values[1460], 5.6);
         assert_eq!(table.row_label(1460), "2015-12-31");
-        assert_eq!(
-            table.notes,
-            ["column `weather` is left out: it holds text, such as `drizzle`"]
-        );
+        assert_eq!(table.notes, ["column `weather` is left out: it holds text, such as `drizzle`"]);
     }
 
     #[test]
@@ -629,12 +549,7 @@ mod tests {
 
     #[test]
     fn other_delimiters_marks_quotes_and_line_ends() {
-        for text in [
-            "x;y\n1;2\n",
-            "x\ty\r\n1\t2\r\n",
-            "\u{feff}x,y\n1,2",
-            "x,y\n\n\"1\", 2 \n\n",
-        ] {
+        for text in ["x;y\n1;2\n", "x\ty\r\n1\t2\r\n", "\u{feff}x,y\n1,2", "x,y\n\n\"1\", 2 \n\n"] {
             let table = read(text).unwrap();
             assert_eq!(table.column("x").unwrap().values, [1.0], "{text:?}");
             assert_eq!(table.column("y").unwrap().values, [2.0], "{text:?}");
@@ -669,10 +584,7 @@ mod tests {
             ("\n\nx,y\n1,2\n1,2\n?,3\n", 6),
         ] {
             let error = refused(text);
-            assert!(
-                error.contains(&format!("(line {line}), column `x`: `?`")),
-                "{text:?} {error}"
-            );
+            assert!(error.contains(&format!("(line {line}), column `x`: `?`")), "{text:?} {error}");
         }
     }
 
@@ -737,15 +649,10 @@ mod tests {
         let alphabet = b"\"\"\n\r,,;\t 0129-/.:eENa\x00\xef\xbb\xbf\xff";
         let mut state = 1_u64;
         let mut random = |n: usize| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 33) as usize % n
         };
-        let wanted = Wanted {
-            named: Vec::new(),
-            others: true,
-        };
+        let wanted = Wanted { named: Vec::new(), others: true };
         for _ in 0..20_000 {
             let mut bytes = start.to_vec();
             for _ in 0..random(8) {
@@ -756,10 +663,7 @@ mod tests {
                     _ => bytes.truncate(at + 1),
                 }
             }
-            let source = Source {
-                name: "a.csv".to_owned(),
-                text: &bytes[..],
-            };
+            let source = Source { name: "a.csv".to_owned(), text: &bytes[..] };
             let Ok(table) = Table::read(source, &wanted, Limits::default()) else {
                 continue;
             };
@@ -772,24 +676,14 @@ mod tests {
                 );
                 assert!(column.values.iter().all(|x| x.is_finite()));
             }
-            assert!(
-                table
-                    .dates
-                    .is_none_or(|dates| dates.moments.len() == table.n_rows)
-            );
+            assert!(table.dates.is_none_or(|dates| dates.moments.len() == table.n_rows));
         }
     }
 
     #[test]
     fn bytes_that_are_no_text() {
-        let source = Source {
-            name: "a.csv".to_owned(),
-            text: &b"x,y\n\xff\xfe,1\n1,2\n3,4\n"[..],
-        };
-        let wanted = Wanted {
-            named: vec!["x".to_owned()],
-            others: true,
-        };
+        let source = Source { name: "a.csv".to_owned(), text: &b"x,y\n\xff\xfe,1\n1,2\n3,4\n"[..] };
+        let wanted = Wanted { named: vec!["x".to_owned()], others: true };
         let error = Table::read(source, &wanted, Limits::default()).unwrap_err();
         insta::assert_snapshot!(error.to_string(), @"
         a.csv: the file has 1 problem
