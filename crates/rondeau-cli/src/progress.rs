@@ -68,7 +68,7 @@ impl Progress {
     pub fn epoch(&mut self, done: EpochDone) {
         let pace = self.pace(done.epoch);
         match &self.shown {
-            Shown::Bar(bar) => bar.set_message(line(self.plan, done, pace)),
+            Shown::Bar(bar) => bar.set_message(short_line(self.plan, done, pace)),
             Shown::Lines if is_told(done.epoch, self.plan.n_epochs) => {
                 // A reader that has gone away is no reason to stop training.
                 let _ = writeln!(std::io::stderr(), "{}", line(self.plan, done, pace));
@@ -102,7 +102,7 @@ impl Progress {
 fn bar(plan: Plan) -> ProgressBar {
     let length = plan.n_epochs as u64 * plan.n_batches as u64;
     let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{bar:24} {wide_msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:10} {wide_msg}") {
         bar.set_style(style.progress_chars("━╸─"));
     }
     bar.set_message("compiling the first step");
@@ -126,6 +126,19 @@ fn line(plan: Plan, done: EpochDone, pace: Pace) -> String {
         done.train_loss,
         done.validation_loss,
         done.best_loss,
+        pace.per_second,
+        clock(pace.left)
+    )
+}
+
+/// A line that fits beside the bar on a terminal of 80 columns.
+fn short_line(plan: Plan, done: EpochDone, pace: Pace) -> String {
+    format!(
+        "epoch {}/{}  train {:.4}  valid {:.4}  {:.0} seq/s  {} left",
+        done.epoch,
+        plan.n_epochs,
+        done.train_loss,
+        done.validation_loss,
         pace.per_second,
         clock(pace.left)
     )
@@ -158,6 +171,16 @@ mod tests {
             line(Plan { n_epochs: 200, n_batches: 3 }, done, pace),
             @"epoch   7/200  train 0.5000  validation 0.2500 (best 0.1250)  12346 sequences/s  at most 1:23 left"
         );
+    }
+
+    #[test]
+    fn the_bar_fits_a_terminal() {
+        let done =
+            EpochDone { epoch: 107, train_loss: 0.5, validation_loss: 0.25, best_loss: 0.125 };
+        let pace = Pace { per_second: 123_456.0, left: Duration::from_secs(3599) };
+        let text = short_line(Plan { n_epochs: 200, n_batches: 3 }, done, pace);
+        insta::assert_snapshot!(text, @"epoch 107/200  train 0.5000  valid 0.2500  123456 seq/s  59:59 left");
+        assert!(11 + text.len() <= 80, "{}", text.len());
     }
 
     #[test]

@@ -313,9 +313,9 @@ pub fn loss_svg(losses: &[EpochLoss], best_epoch: usize, last_value: f64, networ
         x: Axis { label: "epoch".to_owned(), kind: Kind::Counts },
         y_label: "loss".to_owned(),
         series: vec![
-            line("validation, if the last value is repeated", Stroke::Quiet, &|_| last_value),
             line("train", Stroke::Strong, &|l| l.train),
             line("validation", Stroke::Strong, &|l| l.validation),
+            line("validation of the last value", Stroke::Quiet, &|_| last_value),
         ],
         mark: Some(Mark { x: best_epoch as f64, label: format!("kept: epoch {best_epoch}") }),
     }

@@ -199,6 +199,20 @@ fn the_shipped_weather_needs_no_file() {
     assert!(run.stderr.contains("a column of dates"), "{}", run.stderr);
 }
 
+#[test]
+fn the_default_run_beats_every_simple_forecast() {
+    let text = Place::new().run("train --json --quiet").good();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let test = &json["test"];
+    for baseline in test["baselines"].as_array().unwrap() {
+        for error in ["mae", "rmse"] {
+            let (model, simple) = (&test["model"][error], &baseline[error]);
+            let better = model.as_f64().unwrap() < simple.as_f64().unwrap();
+            assert!(better, "{error} {model} against {simple} of {}", baseline["name"]);
+        }
+    }
+}
+
 /// Every mistake in a file and in the use of the command, with what is said about it.
 #[test]
 fn mistakes_are_told_and_leave_everything_as_it_was() {

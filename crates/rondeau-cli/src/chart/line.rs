@@ -85,7 +85,7 @@ impl LineChart {
         let (Some(x), Some(y)) = (x, y) else {
             return self.empty();
         };
-        let y_ticks = ticks(Kind::Numbers, y.0, y.1, 7);
+        let y_ticks = ticks(Kind::Numbers, y.0, y.1, 9);
         let widest = y_ticks.iter().map(|t| width_of(&t.label, TICK)).fold(0.0, f64::max);
         let left = (widest + 48.0).min(WIDTH / 4.0);
         let (right, top, bottom) = (WIDTH - 28.0, 92.0, HEIGHT - 64.0);
@@ -185,11 +185,12 @@ pub(super) fn draw_x_ticks(svg: &mut Svg, ticks: &[Tick], x: impl Fn(f64) -> f64
     }
 }
 
-/// A little more than the range, so that lines do not touch the frame; zero stays the edge.
+/// A little more than the range, so that lines do not touch the frame; zero is the edge if it is
+/// near and nothing lies below it.
 fn with_room((low, high): (f64, f64)) -> (f64, f64) {
     let room = (high - low) * 0.05;
-    let low = if low >= 0.0 && low < room { 0.0 } else { low - room };
-    (low, high + room)
+    let near_zero = low >= 0.0 && low < 0.25 * (high - low);
+    (if near_zero { 0.0 } else { low - room }, high + room)
 }
 
 fn draw_line(svg: &mut Svg, plot: &Plot, points: &[(f64, f64)], color: &str, width: f64) {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
-use super::calendar::Moment;
+use super::calendar::{Moment, Step};
 use super::error::{DataError, Place, Problem, SHOWN, quoted};
 
 /// The largest number taken, so that sums of squares stay finite.
@@ -401,6 +401,7 @@ impl<'a> Sheet<'a> {
                 notes.push(format!("column `{name}` is left out: {why}"));
             }
         }
+        notes.extend(dates.as_ref().and_then(uneven));
         if !self.wanted.others {
             let order = |column: &Column| self.wanted.named.iter().position(|n| *n == column.name);
             columns.sort_by_key(order);
@@ -458,6 +459,25 @@ impl<'a> Sheet<'a> {
             help: helps.join("\n      "),
         })
     }
+}
+
+/// A note on dates that do not follow each other in equal steps: windows count rows.
+fn uneven(dates: &Dates) -> Option<String> {
+    let moments = &dates.moments;
+    let Some(step) = Step::of(moments) else {
+        let many = moments.len() > 2;
+        return many.then(|| format!("the dates in `{}` follow no even step", dates.name));
+    };
+    let is_odd = |&row: &usize| step.after(moments[row - 1]) != moments[row];
+    let odd: Vec<usize> = (1..moments.len()).filter(is_odd).collect();
+    let first = moments[odd.first()? - 1];
+    let step = step.name().map_or("of the common length".to_owned(), |name| format!("one {name}"));
+    Some(format!(
+        "{} of {} steps in `{}` are not {step}, the first after {first}; a window counts rows",
+        odd.len(),
+        moments.len() - 1,
+        dates.name
+    ))
 }
 
 /// The names in the header; a column without a name is called by its number.
@@ -690,6 +710,20 @@ mod tests {
           row 1 (line 2), column `x`: `��` is not a number
         help: correct the value or remove the row, or train without the column (--columns)
         ");
+    }
+
+    #[test]
+    fn uneven_dates_are_noted() {
+        let notes = |days: &[&str]| {
+            let rows: String = days.iter().map(|day| format!("2012-{day},1\n")).collect();
+            read(&format!("day,x\n{rows}")).unwrap().notes.join("\n")
+        };
+        let gap = notes(&["01-30", "01-31", "02-01", "02-04", "02-05", "02-05", "02-06"]);
+        insta::assert_snapshot!(gap, @"2 of 6 steps in `day` are not one day, the first after 2012-02-01; a window counts rows");
+        insta::assert_snapshot!(notes(&["01-01", "01-02", "02-07", "05-01"]), @"the dates in `day` follow no even step");
+        assert_eq!(notes(&["01-31", "02-29", "03-31", "04-30"]), "");
+        assert_eq!(notes(&["02-01", "02-29", "03-28"]), "");
+        assert_eq!(notes(&["02-01"]), "");
     }
 
     #[test]
