@@ -118,7 +118,7 @@ impl Table {
             }
             // The reader stands behind the row, whose own position is before empty lines above it.
             let n_breaks = record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
-            sheet.push(&record, reader.position().line() - 1 - n_breaks)?;
+            sheet.push(&record, reader.position().line().saturating_sub(1 + n_breaks))?;
         }
         sheet.finish()
     }
@@ -367,7 +367,8 @@ impl<'a> Sheet<'a> {
         for (column, field) in self.columns.iter_mut().zip(record) {
             column.push(field, row);
         }
-        let kept = self.columns.iter().filter(|column| column.keeps_numbers).count().max(1);
+        let takes_memory = |column: &&Reading| column.keeps_numbers || !column.moments.is_empty();
+        let kept = self.columns.iter().filter(takes_memory).count().max(1);
         if self.n_rows.saturating_mul(kept) > self.limits.n_values {
             let headline = format!("more than {} numbers in the file", self.limits.n_values);
             let help = "keep fewer columns with --columns, or a part of the rows";
