@@ -2,8 +2,9 @@
 //! transformations make of it.
 //!
 //! A forecast is the last value of the target plus the change that the network reads off its last
-//! state. The readout starts at zero, so training starts from the forecast "no change", and the
-//! network spends its weights on what is different from that. The weights that are validated, kept
+//! state. The readout starts at zero, so training starts from the forecast "no change", and a
+//! series that drifts out of the range of its training rows is still followed. On the shipped
+//! weather this is as accurate as forecasting the value itself. The weights that are validated, kept
 //! and stored are a running mean over the last hundred or so steps of the optimizer, since the
 //! minibatches of a small file make single steps noisy.
 
