@@ -1,3 +1,4 @@
 //! Tests of the language through its public interface.
 
+mod corners;
 mod golden;
