@@ -3,9 +3,9 @@
 use std::panic::Location;
 
 use super::reductions::{restore, shifted};
-use super::{resolve_axis, where_};
+use super::{float_operand, resolve_axis, where_};
 use crate::error::Result;
-use crate::trace::{Array, Operand, float_operand};
+use crate::trace::{Array, Operand};
 
 macro_rules! activations {
     ($($(#[$doc:meta])* $name:ident: $f:ident;)*) => {
