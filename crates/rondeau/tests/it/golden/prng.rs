@@ -1,5 +1,6 @@
 //! Random numbers, and the functions that shape them.
 
+use rondeau::buffer::DType;
 use rondeau::{Array, random, scan_n, stack, threefry2x32, vmap};
 
 use super::{Case, Exclusions, run_section};
@@ -45,7 +46,10 @@ fn run(case: &Case<'_>) {
         "uniform" => draw(&|key, shape| random::uniform(key, shape)),
         "uniform_range" => draw(&|key, shape| random::uniform_between(key, shape, -2.5, 1.25)),
         "uniform64" => draw(&|key, shape| random::uniform_f64(key, shape)),
-        "normal" | "normal32_in_x64" => draw(&|key, shape| random::normal(key, shape)),
+        "normal" | "normal32_in_x64" => {
+            let draws = random::normal(&case.input("key"), shape("out"));
+            case.check_bits("out", &draws);
+        }
         "normal64" => draw(&|key, shape| random::normal_f64(key, shape)),
         "truncated_normal" => draw(&|key, shape| {
             let [low, high] = ["lower", "upper"].map(|edge| case.float(edge) as f32);
@@ -120,6 +124,13 @@ fn run_other(case: &Case<'_>) {
             case.check("out", &key);
         }
         id => match function(id, &case.input("x")) {
+            // XLA's tanh is up to 2 ulp off near -1, which `1 + tanh` magnifies beyond the class; so
+            // our numbers are held to the class around ours in f64, which are JAX's (`prng_x64`).
+            Some(y) if id == "fn_gelu_tanh_f32" => {
+                let exact = case.input("x").to(DType::F64).gelu().to(DType::F32);
+                case.check_instead("out", &exact, &y);
+            }
+            Some(y) if id == "erf_inv_f32" => case.check_bits("out", &y),
             Some(y) => case.check("out", &y),
             None => case.fail("no test knows this case".to_owned()),
         },
