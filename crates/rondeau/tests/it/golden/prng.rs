@@ -1,7 +1,7 @@
 //! Random numbers, and the functions that shape them.
 
 use rondeau::buffer::DType;
-use rondeau::{Array, random, scan_n, stack, threefry2x32, vmap};
+use rondeau::{Array, jit, random, scan_n, stack, threefry2x32, vmap};
 
 use super::{Case, Exclusions, run_section};
 
@@ -27,10 +27,14 @@ fn prng_x64() {
 /// What one case computes, by the first words of its id.
 fn run(case: &Case<'_>) {
     let kind = case.id.split("_k").next().unwrap_or(case.id);
-    let shape = |place: &str| case.array(place).shape().to_vec();
-    let draw = |draw: &dyn Fn(&Array, Vec<usize>) -> Array| {
-        case.check("out", &draw(&case.input("key"), shape("out")));
+    let both = |draw: &dyn Fn(&Array, Vec<usize>) -> Array, check: &dyn Fn(&Array)| {
+        let shape = case.array("out").shape().to_vec();
+        let draw = |key: &Array| draw(key, shape.clone());
+        check(&draw(&case.input("key")));
+        check(&jit(draw).apply(&case.input("key")));
     };
+    let draw =
+        |draw: &dyn Fn(&Array, Vec<usize>) -> Array| both(draw, &|out| case.check("out", out));
     match kind {
         "split" => draw(&|key, mut shape| {
             shape.pop();
@@ -47,8 +51,8 @@ fn run(case: &Case<'_>) {
         "uniform_range" => draw(&|key, shape| random::uniform_between(key, shape, -2.5, 1.25)),
         "uniform64" => draw(&|key, shape| random::uniform_f64(key, shape)),
         "normal" | "normal32_in_x64" => {
-            let draws = random::normal(&case.input("key"), shape("out"));
-            case.check_bits("out", &draws);
+            let normal = |key: &Array, shape: Vec<usize>| random::normal(key, shape);
+            both(&normal, &|out| case.check_bits("out", out));
         }
         "normal64" => draw(&|key, shape| random::normal_f64(key, shape)),
         "truncated_normal" => draw(&|key, shape| {
@@ -100,16 +104,20 @@ fn run_other(case: &Case<'_>) {
     match case.id {
         "vmap_normal" => {
             let normal = |key: &Array| random::normal(key, [3]);
-            case.check("out", &vmap(normal, 0).apply(&case.input("keys")));
+            let keys = case.input("keys");
+            case.check_bits("out", &vmap(normal, 0).apply(&keys));
+            case.check_bits("out", &jit(vmap(normal, 0)).apply(&keys));
         }
         "scan_split_chain" => {
             let step = |key: &Array| {
                 let [key, sub] = random::split2(key);
                 (key, random::normal(&sub, [2]))
             };
-            let (key, ys) = scan_n(step, &case.input("key"), 6);
-            case.check("out/key", &key);
-            case.check("out/ys", &ys);
+            let chain = |key: &Array| scan_n(step, key, 6);
+            for (key, ys) in [chain(&case.input("key")), jit(chain).apply(&case.input("key"))] {
+                case.check_bits("out/key", &key);
+                case.check_bits("out/ys", &ys);
+            }
         }
         id if id.starts_with("block_") => {
             let ([k0, k1], [x0, x1]) = (words("in/key"), words("in/ctr"));
