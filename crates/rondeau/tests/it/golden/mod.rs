@@ -131,12 +131,36 @@ impl<'a> Case<'a> {
 
     /// Compares an array with the one at a place.
     pub(crate) fn check(&self, place: &str, got: &Array) {
+        self.check_within(self.tolerance, place, None, got);
+    }
+
+    /// Compares an array with the one at a place, of which it must have every bit, whatever the
+    /// manifest allows.
+    pub(crate) fn check_bits(&self, place: &str, got: &Array) {
+        self.check_within(Tolerance::Exact, place, None, got);
+    }
+
+    /// Compares an array with other numbers than those at a place, by the case's own tolerance.
+    pub(crate) fn check_instead(&self, place: &str, want: &Array, got: &Array) {
+        self.check_within(self.tolerance, place, Some(want), got);
+    }
+
+    fn check_within(
+        &self,
+        tolerance: Tolerance,
+        place: &str,
+        instead: Option<&Array>,
+        got: &Array,
+    ) {
         let name = format!("{}/{place}", self.id);
-        let Some(tensor) = self.section.find(&name) else {
+        let Some(mut tensor) = self.section.find(&name) else {
             return self.fail(format!("there is no tensor {name}"));
         };
         self.compared.borrow_mut().insert(tensor.name.clone());
-        match self.tolerance.compare(&tensor, got) {
+        if let Some(array) = instead {
+            tensor.array = array.clone();
+        }
+        match tolerance.compare(&tensor, got) {
             Ok(distance) => self.farthest.borrow_mut().widen(distance.at(&name)),
             Err(text) => self.fail(format!("{name}: {text}")),
         }
