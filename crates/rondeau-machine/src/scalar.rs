@@ -301,7 +301,7 @@ macro_rules! float {
                 define::erf(self)
             }
             fn erf_inv(self) -> $t {
-                $erf_inv(self, -define::log1p(-self * self))
+                $erf_inv(self)
             }
             fn asin(self) -> $t {
                 (self as f64).asin() as $t

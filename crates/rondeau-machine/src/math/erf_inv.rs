@@ -1,4 +1,6 @@
-//! The inverse of the error function, from `x` and `w = -log(1 - x²)`: ±inf at ±1, NaN beyond.
+//! The inverse of the error function: ±inf at ±1, NaN beyond.
+
+use super::define;
 
 /// Horner's scheme; the coefficient of the highest power comes first.
 macro_rules! polynomial {
@@ -8,11 +10,12 @@ macro_rules! polynomial {
     }};
 }
 
-/// The inverse of the error function in single precision, as XLA computes it.
+/// The inverse of the error function in single precision, with the roundings of XLA on CPUs: normal
+/// draws are made of it, and are to be JAX's to the bit.
 ///
 /// Source: Giles 2012, "Approximating the erfinv function": `x` times a polynomial in
 /// `w = -log(1 - x²)`, or in its root in the tails.
-pub fn single(x: f32, w: f32) -> f32 {
+pub fn single(x: f32) -> f32 {
     const MIDDLE: [f32; 9] = [
         2.810_226_4e-8,
         3.432_739_4e-7,
@@ -38,14 +41,85 @@ pub fn single(x: f32, w: f32) -> f32 {
     if x.abs() == 1.0 {
         return x * f32::INFINITY;
     }
-    let slope =
-        if w < 5.0 { polynomial!(w - 2.5, MIDDLE) } else { polynomial!(w.sqrt() - 3.0, TAIL) };
+    let w = -log1p_as_xla(-x * x);
+    let slope = if w < 5.0 {
+        fused_polynomial(w - 2.5, &MIDDLE)
+    } else {
+        fused_polynomial(w.sqrt() - 3.0, &TAIL)
+    };
     slope * x
+}
+
+/// Horner's scheme with one rounding a step; the coefficient of the highest power comes first.
+fn fused_polynomial(x: f32, coefficients: &[f32]) -> f32 {
+    coefficients.iter().fold(0.0, |sum, &coefficient| sum.mul_add(x, coefficient))
+}
+
+/// `ln(1 + x)` with the roundings of XLA on CPUs.
+///
+/// # Source
+/// Moshier's Cephes library, `log1p`, in single precision.
+fn log1p_as_xla(x: f32) -> f32 {
+    const NUMERATOR: [f32; 7] =
+        [4.527e-05, 0.49854103, 6.5787325, 29.911919, 60.94967, 57.112965, 20.039553];
+    const DENOMINATOR: [f32; 7] =
+        [1.0, 15.062909, 83.04757, 221.7624, 309.09872, 216.42789, 60.11866];
+    // √2 - 1
+    const NEAR: f32 = 0.414_213_57;
+    // NaN goes the way of what is far.
+    if x.abs() < NEAR {
+        let square = x * x;
+        let ratio = fused_polynomial(x, &NUMERATOR) / fused_polynomial(x, &DENOMINATOR);
+        // x - x²/2 + x³·P(x)/Q(x)
+        x + (-0.5 * square + x * square * ratio)
+    } else {
+        ln_as_xla(1.0 + x)
+    }
+}
+
+/// `ln(x)` of normal positive numbers, with the roundings of XLA on CPUs.
+///
+/// # Source
+/// Moshier's Cephes library, `logf`, with the polynomial split in three by powers of `x³`.
+fn ln_as_xla(x: f32) -> f32 {
+    const P: [f32; 9] = [
+        0.070376836,
+        -0.1151461,
+        0.116769984,
+        -0.12420141,
+        0.14249323,
+        -0.16668057,
+        0.20000714,
+        -0.24999994,
+        0.3333333,
+    ];
+    // ln 2 = HIGH + LOW, where products of HIGH with exponents are exact.
+    const HIGH: f32 = 0.693_359_4;
+    const LOW: f32 = -0.000_212_194_44;
+    if x.is_nan() || x <= 0.0 || x == f32::INFINITY {
+        return x.ln();
+    }
+    // x = m·2ᵉ with √½ <= m < √2.
+    let bits = x.to_bits();
+    let mut exponent = (bits >> 23) as i32 - 126;
+    let mut m = f32::from_bits(bits & 0x007f_ffff | 0.5_f32.to_bits());
+    if m < std::f32::consts::FRAC_1_SQRT_2 {
+        exponent -= 1;
+        m *= 2.0;
+    }
+    let (x, e) = (m - 1.0, exponent as f32);
+    let square = x * x;
+    let cube = square * x;
+    let [high, middle, low] = [0, 3, 6].map(|i| fused_polynomial(x, &P[i..i + 3]));
+    let tail = high.mul_add(cube, middle).mul_add(cube, low);
+    let correction = tail.mul_add(cube, LOW * e);
+    (x - 0.5 * square) + correction + HIGH * e
 }
 
 /// The inverse of the error function in double precision, as XLA computes it; its source is that of
 /// [`single`].
-pub fn double(x: f64, w: f64) -> f64 {
+pub fn double(x: f64) -> f64 {
+    let w = -define::log1p(-x * x);
     const MIDDLE: [f64; 23] = [
         -3.64441206401782e-21,
         -1.6850591381820166e-19,
@@ -122,4 +196,23 @@ pub fn double(x: f64, w: f64) -> f64 {
         polynomial!(w.sqrt() - 5.0, TAIL)
     };
     slope * x
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithms_with_the_roundings_of_xla_are_within_two_units() {
+        for i in 1..2000_i32 {
+            let x = -(i as f32) / 2000.0;
+            let exact = f64::from(x).ln_1p();
+            let unit = f64::from((exact as f32).abs().next_up() - (exact as f32).abs());
+            let y = log1p_as_xla(x);
+            assert!((f64::from(y) - exact).abs() <= 2.0 * unit, "log1p({x}) = {y}, not {exact}");
+        }
+        assert_eq!(log1p_as_xla(0.0), 0.0);
+        assert!(log1p_as_xla(f32::NAN).is_nan() && log1p_as_xla(-2.0).is_nan());
+        assert_eq!(log1p_as_xla(-1.0), f32::NEG_INFINITY);
+    }
 }

@@ -37,11 +37,8 @@ macro_rules! float_functions {
                 math::apply(f, x, &mut y);
                 y
             }
-            // The polynomials are in w = -log(1 - x²).
             fn erf_inv(x: &[Self]) -> Vec<Self> {
-                let mut w: Vec<Self> = x.iter().map(|&x| -x * x).collect();
-                math::apply_in_place(Function::Log1p, &mut w);
-                x.iter().zip(w).map(|(&x, w)| $erf_inv(x, -w)).collect()
+                x.iter().map(|&x| $erf_inv(x)).collect()
             }
             fn floor(self) -> Self {
                 <$t>::floor(self)

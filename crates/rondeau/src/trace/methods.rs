@@ -364,10 +364,15 @@ impl Array {
         if let Err(error) = float_operand(&x, "logaddexp", Location::caller()) {
             return Array::mistake(error);
         }
-        // Two equal infinities differ by NaN; by 0 would do as well, and keeps gradients finite.
+        // Two equal infinities differ by NaN; a difference of 0 keeps gradients finite.
         let difference = &x - &y;
-        let distance = where_(difference.is_nan(), 0.0, &difference).abs();
-        x.maximum(&y) + (-distance).exp().log1p()
+        let unknown = difference.is_nan();
+        let difference = where_(&unknown, 0.0, &difference);
+        // max(x, y) + log(1 + e^-|x - y|), by choices of one side, whose derivatives fit together
+        // where both are equal.
+        let above = difference.gt(0.0);
+        let smaller = where_(&above, -&difference, &difference);
+        where_(unknown, x.maximum(&y), where_(above, &x, &y) + smaller.exp().log1p())
     }
 }
 

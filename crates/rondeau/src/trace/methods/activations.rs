@@ -69,7 +69,9 @@ fn relu_of(x: &Array) -> Array {
 
 #[track_caller]
 fn softplus_of(x: &Array) -> Array {
-    x.maximum(0.0) + (-x.abs()).exp().log1p()
+    // max(x, 0) + log(1 + e^-|x|), by choices of one side, whose derivatives at 0 fit together.
+    let above = x.gt(0.0);
+    where_(&above, x, 0.0) + where_(&above, -x, x).exp().log1p()
 }
 
 #[track_caller]
