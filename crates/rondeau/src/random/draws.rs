@@ -20,6 +20,15 @@ pub fn bits(key: &Array, shape: impl Into<Shape>) -> Array {
     a ^ b
 }
 
+/// Two random u32 words for each element: the high and the low half of 64 random bits.
+///
+/// # Source
+/// `jax.random.bits` of type uint64.
+#[track_caller]
+pub fn bits_pair(key: &Array, shape: impl Into<Shape>) -> [Array; 2] {
+    block(key, &shape.into())
+}
+
 /// Uniform f32 numbers in `[0, 1)`.
 ///
 /// # Source
@@ -56,6 +65,15 @@ pub fn uniform_f64(key: &Array, shape: impl Into<Shape>) -> Array {
     bits * (-52.0_f64).exp2()
 }
 
+/// Uniform f64 numbers in `[low, high)`.
+///
+/// # Source
+/// `jax.random.uniform(minval=, maxval=)` with 64-bit types enabled.
+#[track_caller]
+pub fn uniform_between_f64(key: &Array, shape: impl Into<Shape>, low: f64, high: f64) -> Array {
+    (uniform_f64(key, shape) * (high - low) + low).maximum(low)
+}
+
 /// Normal f32 numbers with mean 0 and variance 1.
 ///
 /// # Source
@@ -80,11 +98,10 @@ pub fn normal(key: &Array, shape: impl Into<Shape>) -> Array {
 #[track_caller]
 pub fn normal_f64(key: &Array, shape: impl Into<Shape>) -> Array {
     let low = -1.0 + f64::EPSILON / 2.0;
-    let u = uniform_f64(key, shape) * (1.0 - low) + low;
-    u.maximum(low).erf_inv() * SQRT_2
+    uniform_between_f64(key, shape, low, 1.0).erf_inv() * SQRT_2
 }
 
-/// Normal numbers under the condition that they lie between `low` and `high`.
+/// Normal f32 numbers under the condition that they lie between `low` and `high`.
 ///
 /// # Source
 /// `jax.random.truncated_normal`.
@@ -94,6 +111,17 @@ pub fn truncated_normal(key: &Array, low: f32, high: f32, shape: impl Into<Shape
     let u = uniform_between(key, shape, edge(low), edge(high));
     let draw = u.erf_inv() * SQRT_2;
     draw.clip(f64::from(low.next_up()), f64::from(high.next_down()))
+}
+
+/// Normal f64 numbers under the condition that they lie between `low` and `high`.
+///
+/// # Source
+/// `jax.random.truncated_normal` with 64-bit types enabled.
+#[track_caller]
+pub fn truncated_normal_f64(key: &Array, low: f64, high: f64, shape: impl Into<Shape>) -> Array {
+    let edge = |x: f64| (Array::from(x) / SQRT_2).erf().item::<f64>().unwrap_or(f64::NAN);
+    let u = uniform_between_f64(key, shape, edge(low), edge(high));
+    (u.erf_inv() * SQRT_2).clip(low.next_up(), high.next_down())
 }
 
 /// Truth values that are true with probability `p`.
@@ -132,6 +160,24 @@ pub fn gumbel(key: &Array, shape: impl Into<Shape>) -> Array {
     -(-uniform_between(key, shape, f32::MIN_POSITIVE, 1.0).log()).log()
 }
 
+/// f64 numbers of the standard Gumbel distribution.
+///
+/// # Source
+/// `jax.random.gumbel` with 64-bit types enabled.
+#[track_caller]
+pub fn gumbel_f64(key: &Array, shape: impl Into<Shape>) -> Array {
+    -(-uniform_between_f64(key, shape, f64::MIN_POSITIVE, 1.0).log()).log()
+}
+
+/// Gumbel numbers of the element type of the logits, added to them.
+#[track_caller]
+fn perturbed(key: &Array, logits: &Array, shape: Shape) -> Array {
+    match logits.dtype() {
+        DType::F64 => gumbel_f64(key, shape) + logits,
+        _ => gumbel(key, shape) + logits,
+    }
+}
+
 /// Numbers of the Laplace distribution with mean 0 and scale 1.
 ///
 /// # Source
@@ -161,7 +207,7 @@ pub fn logistic(key: &Array, shape: impl Into<Shape>) -> Array {
 #[track_caller]
 pub fn categorical(key: &Array, logits: &Array) -> Array {
     let shape = Shape::from(logits.shape());
-    (gumbel(key, shape) + logits).argmax(-1)
+    perturbed(key, logits, shape).argmax(-1)
 }
 
 /// As [`categorical`] with the classes along another axis, and many draws: the result has `shape`,
@@ -193,7 +239,7 @@ pub fn categorical_with(
     let axis = shape.rank() + 1 - rank + resolved as usize;
     let mut full = shape.to_vec();
     full.insert(axis, logits.shape()[resolved as usize]);
-    (gumbel(key, full) + logits).argmax(axis as isize)
+    perturbed(key, logits, full.into()).argmax(axis as isize)
 }
 
 /// Uniform i32 integers in `low..high`; `low` where the range is empty.
@@ -235,16 +281,30 @@ pub fn permute(key: &Array, x: &Array, axis: isize) -> Array {
         let error = error.unwrap_or_else(|| Error::axis("permute", axis, &x.describe()));
         return Array::mistake(error.at(Location::caller()));
     };
-    // Enough rounds of sorting by fresh words that ties do not matter.
-    let rounds = (3.0 * (n.max(1) as f64).ln() / f64::from(u32::MAX).ln()).ceil() as usize;
+    let order = shuffled(key, Array::arange(n), 0);
+    if x.rank() == 1 && x.dtype() == DType::I32 { x.at(&order) } else { x.take(&order, axis) }
+}
+
+/// The elements of an array moved along an axis, every line along it in a random order of its own.
+///
+/// # Source
+/// `jax.random.permutation(independent=True)`.
+#[track_caller]
+pub fn permute_independent(key: &Array, x: &Array, axis: isize) -> Array {
+    shuffled(key, x.clone(), axis)
+}
+
+/// Sorted along an axis by fresh words, in enough rounds that ties do not matter.
+#[track_caller]
+fn shuffled(key: &Array, mut x: Array, axis: isize) -> Array {
+    let rounds = (3.0 * (x.size().max(1) as f64).ln() / f64::from(u32::MAX).ln()).ceil() as usize;
     let mut key = key.clone();
-    let mut order = Array::arange(n);
     for _ in 0..rounds {
         let [next, now] = split2(&key);
         key = next;
-        [_, order] = sort_by_keys(&bits(&now, [n]), &order, 0);
+        [_, x] = sort_by_keys(&bits(&now, x.shape()), &x, axis);
     }
-    if x.rank() == 1 && x.dtype() == DType::I32 { x.at(&order) } else { x.take(&order, axis) }
+    x
 }
 
 /// Draws from `0..n` with equal probabilities, with replacement.
@@ -278,4 +338,3 @@ pub fn choice_weighted(key: &Array, p: &Array, shape: impl Into<Shape>) -> Array
     // The first interval whose upper edge is not below the draw.
     edges.lt(draw.expand_dims(-1)).to(DType::I32).sum_axis(-1)
 }
-

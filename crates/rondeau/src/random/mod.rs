@@ -21,8 +21,9 @@ mod draws;
 mod keys;
 
 pub use draws::{
-    bernoulli, bits, categorical, categorical_with, choice, choice_weighted, choice_without,
-    exponential, gumbel, laplace, logistic, normal, normal_f64, permutation, permute, rademacher,
-    randint, truncated_normal, uniform, uniform_between, uniform_f64,
+    bernoulli, bits, bits_pair, categorical, categorical_with, choice, choice_weighted,
+    choice_without, exponential, gumbel, gumbel_f64, laplace, logistic, normal, normal_f64,
+    permutation, permute, permute_independent, rademacher, randint, truncated_normal,
+    truncated_normal_f64, uniform, uniform_between, uniform_between_f64, uniform_f64,
 };
 pub use keys::{fold_in, key, key_from_words, split, split2};

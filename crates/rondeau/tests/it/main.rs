@@ -1,4 +1,5 @@
 //! Tests of the language through its public interface.
 
 mod generate;
+mod golden;
 mod laws;
