@@ -3,6 +3,7 @@
 //! ys that are not computed by the step are made outside.
 
 use super::draft::{Draft, rewrite_eqns};
+use super::hoist::materialize;
 use super::loops::{Loop, LoopDraft, Source};
 use crate::ir::{Atom, Aval, Program};
 use crate::prim::{Batched, Broadcast, Prim};
@@ -113,10 +114,3 @@ fn given(draft: &mut Draft, new: &mut LoopDraft, value: Batched, aval: Aval) -> 
     }
 }
 
-/// All rows of a value from outside.
-fn materialize(draft: &mut Draft, value: Batched, length: usize) -> Atom {
-    let Batched::Shared(x) = value else { return value.atom() };
-    let aval = draft.aval(x);
-    let axes = (1..=aval.rank()).collect();
-    draft.bind1(Broadcast { shape: aval.shape.prepend(length), axes }, &[x])
-}

@@ -166,17 +166,35 @@ pub(super) fn improve_loops(
     program: &Program,
     remake: &dyn Fn(&mut Draft, Loop<'_>) -> Option<Vec<Atom>>,
 ) -> Program {
+    improve_loops_by_choices(program, &|_| 1, &|draft, it, _| remake(draft, it))
+}
+
+/// The same, for changes that can be made one by one: `remake` makes those that it is told to. Of
+/// the `n_choices`, each is made, in turn, that lowers the cost further.
+pub(super) fn improve_loops_by_choices(
+    program: &Program,
+    n_choices: &dyn Fn(Loop<'_>) -> usize,
+    remake: &dyn Fn(&mut Draft, Loop<'_>, &[bool]) -> Option<Vec<Atom>>,
+) -> Program {
     rewrite_eqns(program, &[], &|draft, prim, inputs| {
         let Prim::Scan(scan) = prim else { return draft.bind(prim.clone(), inputs) };
-        let (old, atoms) = alone(draft, scan, inputs, &|draft, it| {
-            Some(draft.bind(it.scan.clone(), it.inputs))
-        });
-        let (new, _) = alone(draft, scan, inputs, remake);
-        match (old, new) {
-            (Some(old), Some(new)) if cost(&new).total() < cost(&old).total() => {
-                draft.inline(&new, &atoms)
+        let keep = |draft: &mut Draft, it: Loop<'_>| Some(draft.bind(it.scan.clone(), it.inputs));
+        let (Some(old), atoms) = alone(draft, scan, inputs, &keep) else {
+            unreachable!("internal: the loop itself is made")
+        };
+        let mut best = (cost(&old).total(), None);
+        let mut chosen = vec![false; n_choices(Loop { scan, inputs })];
+        for i in 0..chosen.len() {
+            chosen[i] = true;
+            let (new, _) = alone(draft, scan, inputs, &|draft, it| remake(draft, it, &chosen));
+            match new.map(|new| (cost(&new).total(), new)) {
+                Some((total, new)) if total < best.0 => best = (total, Some(new)),
+                _ => chosen[i] = false,
             }
-            _ => draft.bind(prim.clone(), inputs),
+        }
+        match best.1 {
+            Some(new) => draft.inline(&new, &atoms),
+            None => draft.bind(prim.clone(), inputs),
         }
     })
 }

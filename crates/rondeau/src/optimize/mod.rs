@@ -9,8 +9,10 @@ mod algebra;
 mod cost;
 mod cse;
 mod dce;
+mod defer;
 mod draft;
 mod fold;
+mod hoist;
 mod inline;
 mod inputs;
 mod loops;
@@ -39,6 +41,9 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "algebra", run: algebra::algebra },
     Pass { name: "cse", run: cse::cse },
     Pass { name: "inputs", run: inputs::inputs },
+    Pass { name: "algebra", run: algebra::algebra },
+    Pass { name: "hoist", run: hoist::hoist },
+    Pass { name: "defer", run: defer::defer },
     Pass { name: "algebra", run: algebra::algebra },
     Pass { name: "cse", run: cse::cse },
 ];
