@@ -3,6 +3,7 @@
 //!
 //! Every rule here gives the same bits.
 
+use super::cost::is_elementwise;
 use super::draft::{Draft, Rule, rewrite};
 use crate::buffer::{Buffer, Shape};
 use crate::ir::{Atom, Program};
@@ -31,13 +32,6 @@ pub(super) const RULES: &[Rule] = &[
 
 /// Folds of more elements than this are left to the run.
 const MOST_ELEMENTS: usize = 4096;
-
-fn is_elementwise(prim: &Prim) -> bool {
-    matches!(
-        prim,
-        Prim::Unary(_) | Prim::Binary(_) | Prim::Select(_) | Prim::Convert(_) | Prim::Bitcast(_)
-    )
-}
 
 /// A number in the shape of the result.
 fn spread(draft: &mut Draft, value: Atom, shape: &Shape) -> Atom {

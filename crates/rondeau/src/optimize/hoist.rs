@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::cost::is_view;
+use super::cost::{is_elementwise, is_view};
 use super::draft::Draft;
 use super::loops::{Loop, LoopDraft, Source, improve_loops};
 use crate::ir::{Atom, Aval, Eqn, Program, Var};
@@ -283,9 +283,7 @@ impl<'a> Hoist<'a> {
 
 /// Equations that may follow a product out of the loop.
 pub(super) fn follows(prim: &Prim) -> bool {
-    let is_elementwise =
-        matches!(prim, Prim::Unary(_) | Prim::Binary(_) | Prim::Select(_) | Prim::Convert(_));
-    is_elementwise || is_view(prim)
+    is_elementwise(prim) || is_view(prim)
 }
 
 fn vars_once(eqn: &Eqn) -> impl Iterator<Item = Var> {

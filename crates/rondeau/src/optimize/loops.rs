@@ -131,6 +131,11 @@ impl LoopDraft {
         })
     }
 
+    /// A row that the step returns behind all others, even if it returns it already.
+    pub(super) fn another_y(&mut self, atom: Atom) {
+        self.ys.push(atom);
+    }
+
     /// Appends an equation to the step.
     pub(super) fn bind(&mut self, prim: &Prim, inputs: &[Atom]) -> Vec<Atom> {
         self.step.bind(prim.clone(), inputs)

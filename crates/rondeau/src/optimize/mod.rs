@@ -16,6 +16,8 @@ mod hoist;
 mod inline;
 mod inputs;
 mod loops;
+mod merge;
+mod residuals;
 
 #[cfg(test)]
 mod tests;
@@ -44,8 +46,11 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "algebra", run: algebra::algebra },
     Pass { name: "hoist", run: hoist::hoist },
     Pass { name: "defer", run: defer::defer },
+    Pass { name: "residuals", run: residuals::residuals },
+    Pass { name: "merge", run: merge::merge },
     Pass { name: "algebra", run: algebra::algebra },
     Pass { name: "cse", run: cse::cse },
+    Pass { name: "inputs", run: inputs::inputs },
 ];
 
 /// The program after all passes.
