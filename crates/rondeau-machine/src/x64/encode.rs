@@ -26,10 +26,10 @@ pub(super) const NO_MASK: Mask = Mask(0);
 /// A memory operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mem {
-    /// `[base + index + disp]`
+    /// `[base + index·2^scale + disp]`
     At {
         base: Gpr,
-        index: Option<Gpr>,
+        index: Option<(Gpr, u8)>,
         disp: i32,
     },
     /// A constant of the pool, by its offset there.
@@ -84,6 +84,8 @@ enum Tuple {
     Scalar,
     /// A quarter of a vector.
     Quarter,
+    /// One byte.
+    Byte,
 }
 
 /// A vector instruction: prefix, map and opcode.
@@ -127,7 +129,7 @@ macro_rules! ops_66_38 {
         impl Op { $(pub(super) const fn $name(w: bool) -> Op { op(1, 2, $opcode, w) })* }
     };
 }
-ops_66_38!(fma132 0x98, fma213 0xA8, fma231 0xB8, fnma213 0xAC, fnma231 0xBC, scalef 0x2C, blendm 0x65);
+ops_66_38!(fma213 0xA8, fma231 0xB8, fnma213 0xAC, fnma231 0xBC, scalef 0x2C, blendm 0x65);
 
 macro_rules! int_ops {
     ($($name:ident $map:literal $opcode:literal),*) => {
@@ -235,6 +237,8 @@ impl Op {
             ..op(1, 2, if w { 0x2F } else { 0x2E }, w)
         }
     }
+    /// `f32` to `i32`, truncating; `i32::MIN` where that is impossible.
+    pub(super) const F32_TO_I32: Op = op(2, 1, 0x5B, false);
     /// `i32` to `f32`.
     pub(super) const I32_TO_F32: Op = op(0, 1, 0x5B, false);
     /// `u32` to `f32`; EVEX alone.
@@ -244,6 +248,15 @@ impl Op {
         tuple: Tuple::Quarter,
         ..op(1, 2, 0x31, false)
     };
+    /// One byte of memory into all bytes; EVEX alone here.
+    pub(super) const BYTE_TO_ALL: Op = Op {
+        tuple: Tuple::Byte,
+        ..op(1, 2, 0x78, false)
+    };
+    /// The bytes that share a bit with another's, into a mask; EVEX alone.
+    pub(super) const TEST_BYTES: Op = op(1, 2, 0x26, false);
+    /// The lanes that share a bit with another's, into a mask; EVEX alone.
+    pub(super) const TEST_D: Op = op(1, 2, 0x27, false);
     /// 32-bit lanes to bytes, in memory; EVEX alone.
     pub(super) const LANES_TO_BYTES: Op = Op {
         tuple: Tuple::Quarter,
@@ -262,14 +275,13 @@ pub(super) enum Shift {
 /// The condition of a jump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum If {
-    Below = 0x2,
     Equal = 0x4,
     NotEqual = 0x5,
     Less = 0xC,
 }
 
 /// A place in the code that jumps go to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Label(usize);
 
 /// Code under construction, and its pool of constants.
@@ -296,6 +308,7 @@ impl Asm {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.code.len()
     }
@@ -443,7 +456,7 @@ impl Asm {
         let (x, b) = match rm {
             Rm::Reg(r) => (r.0 >> 4, r.0 >> 3),
             Rm::Mem(Mem::At { base, index, .. }) | Rm::Broadcast(Mem::At { base, index, .. }) => {
-                (index.map_or(0, |i| i.0 >> 3), base.0 >> 3)
+                (index.map_or(0, |i| i.0.0 >> 3), base.0 >> 3)
             }
             Rm::Mem(Mem::Pool(_)) | Rm::Broadcast(Mem::Pool(_)) => (0, 0),
         };
@@ -478,6 +491,7 @@ impl Asm {
                     (true, _) | (_, Tuple::Scalar) => element,
                     (_, Tuple::Full) => width.bytes() as i32,
                     (_, Tuple::Quarter) => width.bytes() as i32 / 4,
+                    (_, Tuple::Byte) => 1,
                 }
             }
             Isa::Vex => {
@@ -520,9 +534,9 @@ impl Asm {
                     _ => 0x80,
                 };
                 if index.is_some() || base.0 & 7 == 4 {
-                    let index = index.map_or(4, |i| i.0 & 7);
+                    let (index, scale) = index.map_or((4, 0), |(i, scale)| (i.0 & 7, scale));
                     self.code
-                        .extend_from_slice(&[mode | reg | 4, index << 3 | base.0 & 7]);
+                        .extend_from_slice(&[mode | reg | 4, scale << 6 | index << 3 | base.0 & 7]);
                 } else {
                     self.code.push(mode | reg | base.0 & 7);
                 }
@@ -539,7 +553,7 @@ impl Asm {
 
     fn rex_mem(&mut self, opcode: u8, reg: u8, mem: Mem, trailing: usize) {
         let (x, b) = match mem {
-            Mem::At { base, index, .. } => (index.map_or(0, |i| i.0 >> 3), base.0 >> 3),
+            Mem::At { base, index, .. } => (index.map_or(0, |i| i.0.0 >> 3), base.0 >> 3),
             Mem::Pool(_) => (0, 0),
         };
         self.code
@@ -555,6 +569,28 @@ impl Asm {
 
     pub(super) fn mov_load(&mut self, dst: Gpr, mem: Mem) {
         self.rex_mem(0x8B, dst.0, mem, 0);
+    }
+
+    /// 32 bits with sign.
+    pub(super) fn mov_load_i32(&mut self, dst: Gpr, mem: Mem) {
+        self.rex_mem(0x63, dst.0, mem, 0);
+    }
+
+    /// 32 bits without sign.
+    pub(super) fn mov_load_u32(&mut self, dst: Gpr, mem: Mem) {
+        let (x, b) = match mem {
+            Mem::At { base, index, .. } => (index.map_or(0, |i| i.0.0 >> 3), base.0 >> 3),
+            Mem::Pool(_) => (0, 0),
+        };
+        self.code
+            .extend_from_slice(&[0x40 | (dst.0 >> 3) << 2 | x << 1 | b, 0x8B]);
+        self.mem(dst.0, mem, 1, 0);
+    }
+
+    /// `[mem] = imm`, in 32 bits with sign.
+    pub(super) fn mov_mem_imm(&mut self, mem: Mem, imm: i32) {
+        self.rex_mem(0xC7, 0, mem, 4);
+        self.code.extend_from_slice(&imm.to_le_bytes());
     }
 
     pub(super) fn mov_store(&mut self, mem: Mem, src: Gpr) {
@@ -627,7 +663,7 @@ impl Asm {
     pub(super) fn cmp_byte_imm(&mut self, mem: Mem, imm: u8) {
         if let Mem::At { base, index, .. } = mem {
             self.code
-                .push(0x40 | index.map_or(0, |i| i.0 >> 3) << 1 | base.0 >> 3);
+                .push(0x40 | index.map_or(0, |i| i.0.0 >> 3) << 1 | base.0 >> 3);
         }
         self.code.push(0x80);
         self.mem(7, mem, 1, 1);

@@ -25,7 +25,7 @@ fn mem(rng: &mut Rng) -> Mem {
         loop {
             let index = Gpr(rng.below(16) as u8);
             if index != RSP {
-                break index;
+                break (index, rng.below(4) as u8);
             }
         }
     });
@@ -51,8 +51,8 @@ fn check_mem(i: &Instruction, mem: Mem) {
     match mem {
         Mem::At { base, index, disp } => {
             assert_eq!(i.memory_base(), gpr(base));
-            assert_eq!(i.memory_index(), index.map_or(Register::None, gpr));
-            assert_eq!(i.memory_index_scale(), 1);
+            assert_eq!(i.memory_index(), index.map_or(Register::None, |i| gpr(i.0)));
+            assert_eq!(i.memory_index_scale(), index.map_or(1, |i| 1 << i.1));
             assert_eq!(i.memory_displacement64() as i64, disp as i64);
         }
         Mem::Pool(_) => assert_eq!(i.memory_base(), Register::RIP),
@@ -91,26 +91,11 @@ fn three_operands() -> std::vec::Vec<(Op, Mnemonic, Isa)> {
         for (f64, names) in [
             (
                 false,
-                [
-                    Vfmadd132ps,
-                    Vfmadd213ps,
-                    Vfmadd231ps,
-                    Vfnmadd213ps,
-                    Vfnmadd231ps,
-                ],
+                [Vfmadd213ps, Vfmadd231ps, Vfnmadd213ps, Vfnmadd231ps],
             ),
-            (
-                true,
-                [
-                    Vfmadd132pd,
-                    Vfmadd213pd,
-                    Vfmadd231pd,
-                    Vfnmadd213pd,
-                    Vfnmadd231pd,
-                ],
-            ),
+            (true, [Vfmadd213pd, Vfmadd231pd, Vfnmadd213pd, Vfnmadd231pd]),
         ] {
-            let ops = [Op::fma132, Op::fma213, Op::fma231, Op::fnma213, Op::fnma231];
+            let ops = [Op::fma213, Op::fma231, Op::fnma213, Op::fnma231];
             ops.iter()
                 .zip(names)
                 .for_each(|(op, name)| add(op(f64), name));
@@ -163,6 +148,7 @@ fn two_operands() -> std::vec::Vec<(Op, Mnemonic, Isa)> {
             (Op::load(false), Vmovups, isa),
             (Op::load(true), Vmovupd, isa),
             (Op::I32_TO_F32, Vcvtdq2ps, isa),
+            (Op::F32_TO_I32, Vcvttps2dq, isa),
         ]);
     }
     all.push((Op::U32_TO_F32, Vcvtudq2ps, Isa::Evex));
@@ -347,6 +333,19 @@ fn special_forms_decode_to_themselves() {
             (Mnemonic::Vpmovdb, Register::K0 + k.0 as u32)
         );
         check_mem(&i, m);
+        let i = evex(&|asm| asm.op2(Op::BYTE_TO_ALL, Width::Z, dst, Rm::Mem(m)));
+        assert_eq!(i.mnemonic(), Mnemonic::Vpbroadcastb);
+        check_mem(&i, m);
+        let i = evex(&|asm| asm.op3(Op::TEST_BYTES, Width::Z, Vec(k.0), a, Rm::Reg(b)));
+        assert_eq!(
+            (i.mnemonic(), i.op0_register()),
+            (Mnemonic::Vptestmb, Register::K0 + k.0 as u32)
+        );
+        let i = evex(&|asm| asm.op3(Op::TEST_D, Width::Y, Vec(k.0), a, Rm::Reg(b)));
+        assert_eq!(
+            (i.mnemonic(), i.op2_register()),
+            (Mnemonic::Vptestmd, register(b, Width::Y))
+        );
         let i = evex(&|asm| asm.store(Op::store(true), Width::Z, m, a, k));
         assert_eq!(
             (i.mnemonic(), i.op_mask()),
@@ -375,6 +374,21 @@ fn general_instructions_decode_to_themselves() {
             (i.mnemonic(), i.op0_register(), i.op1_register()),
             (Mnemonic::Mov, gpr(a), gpr(b))
         );
+        let i = one(&|asm| asm.mov_load_u32(a, m));
+        assert_eq!(
+            (i.mnemonic(), i.op0_register()),
+            (Mnemonic::Mov, gpr(a).full_register32())
+        );
+        check_mem(&i, m);
+        let i = one(&|asm| asm.mov_load_i32(a, m));
+        assert_eq!((i.mnemonic(), i.op0_register()), (Mnemonic::Movsxd, gpr(a)));
+        check_mem(&i, m);
+        let i = one(&|asm| asm.mov_mem_imm(m, imm));
+        assert_eq!(
+            (i.mnemonic(), i.immediate(1) as i64),
+            (Mnemonic::Mov, imm as i64)
+        );
+        check_mem(&i, m);
         let i = one(&|asm| asm.lea(a, m));
         assert_eq!(i.mnemonic(), Mnemonic::Lea);
         check_mem(&i, m);
