@@ -281,30 +281,34 @@ impl Pointers {
         }
     }
 
-    /// Emits the start of loops over `dims`, all at least 1; returns their labels.
-    pub(super) fn emit_open(&self, asm: &mut Asm, dims: &[usize]) -> Vec<Label> {
+    /// Emits what outer loops start from.
+    pub(super) fn emit_start(&self, asm: &mut Asm) {
         for (i, (stream, _)) in self.list.iter().enumerate().filter(|(i, _)| self.moves(*i)) {
             asm.mov_load(RAX, Streams::slot(*stream));
             asm.mov_store(cursor(i), RAX);
         }
-        let open = |(d, &n): (usize, &usize)| {
-            asm.mov_mem_imm(counter(d), n as i32);
-            asm.here()
-        };
-        dims.iter().enumerate().map(open).collect()
     }
 
-    /// Emits the ends of the loops that [`Pointers::emit_open`] began.
-    pub(super) fn emit_close(&self, asm: &mut Asm, dims: &[usize], labels: &[Label]) {
-        for d in (0..dims.len()).rev() {
-            for (i, (_, outer)) in self.list.iter().enumerate() {
-                add(asm, cursor(i), outer[d]);
-            }
-            asm.add_mem_imm(counter(d), -1);
-            asm.jump_if(If::NotEqual, labels[d]);
-            for (i, (_, outer)) in self.list.iter().enumerate().filter(|_| d > 0) {
-                add(asm, cursor(i), -outer[d] * dims[d] as i64);
-            }
+    /// Emits the start of the outer loop `d`, of `n` turns.
+    pub(super) fn emit_open(&self, asm: &mut Asm, d: usize, n: usize) -> Label {
+        asm.mov_mem_imm(counter(d), n as i32);
+        asm.here()
+    }
+
+    /// Emits the end of the outer loop `d`, after which pointers are where they were before it.
+    pub(super) fn emit_close(&self, asm: &mut Asm, d: usize, n: usize, top: Label) {
+        for (i, (_, outer)) in self.list.iter().enumerate() {
+            add(asm, cursor(i), outer[d]);
         }
+        asm.add_mem_imm(counter(d), -1);
+        asm.jump_if(If::NotEqual, top);
+        for (i, (_, outer)) in self.list.iter().enumerate().filter(|_| d > 0) {
+            add(asm, cursor(i), -outer[d] * n as i64);
+        }
+    }
+
+    /// The registers that are free beside the pointers.
+    pub(super) fn spare(&self) -> &'static [Gpr] {
+        &POINTERS[self.list.len()..]
     }
 }

@@ -207,6 +207,7 @@ impl Generator<'_> {
             Ok(Port {
                 pointer,
                 disp,
+                by_row: 0,
                 form,
             })
         };
@@ -236,10 +237,14 @@ impl Generator<'_> {
             load_ports,
             store_ports,
         };
-        let labels = pointers.emit_open(&mut self.asm, outer);
+        pointers.emit_start(&mut self.asm);
+        let open = |(d, &n)| pointers.emit_open(&mut self.asm, d, n);
+        let labels: Vec<_> = outer.iter().enumerate().map(open).collect();
         pointers.emit_load(&mut self.asm);
         self.columns(&kernel, cols);
-        pointers.emit_close(&mut self.asm, outer, &labels);
+        for (d, &n) in outer.iter().enumerate().rev() {
+            pointers.emit_close(&mut self.asm, d, n, labels[d]);
+        }
         Ok(())
     }
 
