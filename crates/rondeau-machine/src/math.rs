@@ -9,8 +9,23 @@
 //! number, a vector and the tail of a slice agree to the last bit. A code generator gets the same bits by
 //! implementing [`Lane`] for the values it emits.
 //!
-//! Errors are below 4 ulp for every finite input; [`Function::Sqrt`] and [`Function::Recip`] are correctly
-//! rounded. Subnormal numbers are neither read nor written as zero.
+//! # Accuracy
+//! The largest error found, in units in the last place of the exact result, subnormal results included: over
+//! every `f32` against double precision, and over four million `f64` against double-double arithmetic.
+//!
+//! | | `f32` | `f64` |
+//! |---|---|---|
+//! | `Exp` | 1.05 | 1.01 |
+//! | `Expm1` | 1.61 | 2.01 |
+//! | `Log` | 0.84 | 0.79 |
+//! | `Log1p` | 1.40 | 1.30 |
+//! | `Tanh` | 2.52 | 2.52 |
+//! | `Sigmoid` | 2.41 | 2.41 |
+//! | `Erf` | 1.22 | 1.19 |
+//! | `Sin`, `Cos` | 1.58 | 2, against the standard library |
+//! | `Sqrt`, `Recip` | 0.5 | 0.5 |
+//!
+//! The tests allow 4. Beyond [`poly::Table::turns`] sine and cosine are as good as the standard library's.
 
 pub mod define;
 mod lane;
