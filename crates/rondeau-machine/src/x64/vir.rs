@@ -299,6 +299,16 @@ impl Block {
 
     fn neg(&mut self, a: V) -> V {
         let sign = self.sign();
+        // -|x| sets the sign bit at once.
+        let magnitude = self.bits(u64::MAX >> 1, u32::MAX >> 1);
+        let abs = Op::and(self.wide);
+        if let Some(&Ins::Op3 {
+            op, dst, a: x, b, ..
+        }) = self.ins.last()
+            && (op, dst, b) == (abs, a, magnitude)
+        {
+            return self.op3_commuting(Op::or(self.wide), x, sign);
+        }
         self.op3_commuting(Op::xor(self.wide), a, sign)
     }
 }
