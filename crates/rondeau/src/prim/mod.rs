@@ -32,6 +32,7 @@ pub use reduce::{ArgReduce, Cumulative, Fold, Reduce};
 pub use scan::Scan;
 pub use sort::Sort;
 pub use tap::Tap;
+pub(crate) use tap::emit as show_tap;
 pub use while_::While;
 
 use crate::buffer::Buffer;
