@@ -184,6 +184,7 @@ impl Rules for Call {
     ) -> (Vec<Atom>, Vec<Tangent>) {
         let out_avals = self.body.output_avals();
         let n_out = out_avals.len();
+        let is_zero = |tangent: &Tangent| *tangent == Tangent::Zero;
         let (outs, own, captured) = match &self.kind {
             CallKind::Remat => {
                 let by: Vec<bool> = tangents.iter().map(|t| *t != Tangent::Zero).collect();
@@ -203,6 +204,14 @@ impl Rules for Call {
                 let mut outs = b.inline(rule, &[primals, &values].concat());
                 let own = spread(&out_avals, outs.split_off(n_out));
                 (outs, own, self.captured_tangents(b, *n_consts, primals, tangents))
+            }
+            // Where no argument changes, the rule has no part.
+            CallKind::CustomJvp { n_consts, .. } | CallKind::CustomVjp { n_consts, .. }
+                if tangents[*n_consts..].iter().all(is_zero) =>
+            {
+                let outs = b.bind(self.clone(), primals);
+                let captured = self.captured_tangents(b, *n_consts, primals, tangents);
+                return (outs, captured);
             }
             CallKind::CustomVjp { n_consts, forward, backward } => {
                 let values = Call::argument_tangents(b, *n_consts, primals, tangents);
@@ -499,6 +508,11 @@ impl BodyRules for CustomLinear {
     }
 
     fn partial_eval(&self, b: &mut PartialBuilder, inputs: &[Partial]) -> Vec<Partial> {
+        // A tangent that waits for no other is zero, though written out.
+        if !inputs[self.n_residuals..].iter().any(|x| x.is_unknown()) {
+            let avals = self.backward.input_avals().split_off(self.n_residuals);
+            return avals.iter().map(|aval| Partial::Known(b.known.full(0.0, aval))).collect();
+        }
         let atoms: Vec<Atom> = inputs.iter().map(|&x| b.lift(x)).collect();
         b.unknown.bind(self.clone(), &atoms).into_iter().map(Partial::Unknown).collect()
     }
