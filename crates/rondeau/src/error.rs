@@ -185,6 +185,7 @@ impl Error {
     pub(crate) fn index(index: &str, axis: usize, array: &str) -> Error {
         Error::new(ErrorKind::Range, format!("index {index} is outside axis {axis}"))
             .detail(format!("the array is {array}"))
+            .help("places count from 0; negative ones from the end")
     }
 
     /// A size or shape that does not work, in one sentence and with a way out.
@@ -240,6 +241,7 @@ impl Error {
         Error::new(ErrorKind::Shape, format!("`{op}` needs {what} for each axis"))
             .detail(format!("given are {given}"))
             .detail(format!("the array is {array}"))
+            .help(format!("give as many {what} as the array has axes"))
     }
 
     /// A list of arrays without one.
@@ -290,6 +292,7 @@ impl Error {
     pub(crate) fn too_many_indices(given: usize, array: &str) -> Error {
         Error::new(ErrorKind::Range, format!("{given} indices are more than the array has axes"))
             .detail(format!("the array is {array}"))
+            .help("give one for each axis at most; `NewAxis` makes another axis")
     }
 
     /// Two index arrays, of which the pairing is not told.
@@ -312,6 +315,7 @@ impl Error {
     pub(crate) fn step(axis: usize, array: &str) -> Error {
         Error::new(ErrorKind::Range, format!("the step along axis {axis} is 0"))
             .detail(format!("the array is {array}"))
+            .help("give a positive step, or a negative one to go backwards")
     }
 
     /// A new axis in an index that is written to.
@@ -329,6 +333,7 @@ impl Error {
         Error::new(ErrorKind::Shape, format!("`{op}`: the value does not broadcast to the part"))
             .detail(format!("the part has the shape {part}"))
             .detail(format!("the value is {value}"))
+            .help("axes are matched from the last; two sizes fit if they are equal or one is 1")
     }
 
     /// An array that would be larger than the library handles.

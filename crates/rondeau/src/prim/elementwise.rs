@@ -314,10 +314,12 @@ impl Unary {
         Some(match self {
             // -dx
             Unary::Neg => b.neg(dx),
-            // sign(x)·dx
+            // dx where x ≥ 0 (so also at 0, as in JAX), else -dx
             Unary::Abs => {
-                let sign = b.unary(Unary::Sign, x);
-                b.mul(dx, sign)
+                let (zero, minus) = (b.lit(0.0, x), b.lit(-1.0, dx));
+                let from_zero_up = b.binary(Binary::Ge, x, zero);
+                let slope = b.select(from_zero_up, one, minus);
+                b.mul(dx, slope)
             }
             // dx / 2y
             Unary::Sqrt => {

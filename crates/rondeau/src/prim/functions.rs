@@ -30,18 +30,15 @@ pub(super) trait FloatFunctions: Real {
 }
 
 macro_rules! float_functions {
-    ($t:ident, $erf_inv:ident) => {
+    ($t:ident, $erf_inv:path) => {
         impl FloatFunctions for $t {
             fn map(f: Function, x: &[Self]) -> Vec<Self> {
                 let mut y = vec![0.0; x.len()];
                 math::apply(f, x, &mut y);
                 y
             }
-            // The polynomials are in w = -log(1 - x²).
             fn erf_inv(x: &[Self]) -> Vec<Self> {
-                let mut w: Vec<Self> = x.iter().map(|&x| -x * x).collect();
-                math::apply_in_place(Function::Log1p, &mut w);
-                x.iter().zip(w).map(|(&x, w)| $erf_inv(x, -w)).collect()
+                x.iter().map(|&x| $erf_inv(x)).collect()
             }
             fn floor(self) -> Self {
                 <$t>::floor(self)
@@ -56,161 +53,37 @@ macro_rules! float_functions {
                 <$t>::sqrt(self)
             }
             fn tan(self) -> Self {
-                <$t>::tan(self)
+                Self::of(self.f64().tan())
             }
             fn asin(self) -> Self {
-                <$t>::asin(self)
+                Self::of(self.f64().asin())
             }
             fn acos(self) -> Self {
-                <$t>::acos(self)
+                Self::of(self.f64().acos())
             }
             fn atan(self) -> Self {
-                <$t>::atan(self)
+                Self::of(self.f64().atan())
             }
             fn sinh(self) -> Self {
-                <$t>::sinh(self)
+                Self::of(self.f64().sinh())
             }
             fn cosh(self) -> Self {
-                <$t>::cosh(self)
+                Self::of(self.f64().cosh())
             }
             fn is_finite(self) -> bool {
                 <$t>::is_finite(self)
             }
             fn powf(self, y: Self) -> Self {
-                <$t>::powf(self, y)
+                Self::of(self.f64().powf(y.f64()))
             }
             fn atan2(self, y: Self) -> Self {
-                <$t>::atan2(self, y)
+                Self::of(self.f64().atan2(y.f64()))
             }
         }
     };
 }
-float_functions!(f32, erf_inv_f32);
-float_functions!(f64, erf_inv_f64);
-
-/// Horner's scheme; the coefficient of the highest power comes first.
-macro_rules! polynomial {
-    ($x:expr, $coefficients:expr) => {{
-        let x = $x;
-        $coefficients.iter().fold(0.0, |sum, &coefficient| sum * x + coefficient)
-    }};
-}
-
-/// The inverse of the error function in single precision, as XLA computes it.
-///
-/// Source: Giles 2012, "Approximating the erfinv function": `x` times a polynomial in
-/// `w = -log(1 - x²)`, or in its root in the tails.
-fn erf_inv_f32(x: f32, w: f32) -> f32 {
-    const MIDDLE: [f32; 9] = [
-        2.810_226_4e-8,
-        3.432_739_4e-7,
-        -3.523_387_7e-6,
-        -4.391_506_5e-6,
-        0.000_218_580_87,
-        -0.001_253_725,
-        -0.004_177_681_6,
-        0.246_640_73,
-        1.501_409_4,
-    ];
-    const TAIL: [f32; 9] = [
-        -0.000_200_214_26,
-        0.000_100_950_56,
-        0.001_349_343_2,
-        -0.003_673_428_4,
-        0.005_739_507_7,
-        -0.007_622_461_3,
-        0.009_438_870_5,
-        1.001_674,
-        2.832_976_8,
-    ];
-    if x.abs() == 1.0 {
-        return x * f32::INFINITY;
-    }
-    let slope =
-        if w < 5.0 { polynomial!(w - 2.5, MIDDLE) } else { polynomial!(w.sqrt() - 3.0, TAIL) };
-    slope * x
-}
-
-/// The inverse of the error function in double precision, as XLA computes it; its source is that of
-/// [`erf_inv_f32`].
-fn erf_inv_f64(x: f64, w: f64) -> f64 {
-    const MIDDLE: [f64; 23] = [
-        -3.64441206401782e-21,
-        -1.6850591381820166e-19,
-        1.28584807152564e-18,
-        1.1157877678025181e-17,
-        -1.333171662854621e-16,
-        2.0972767875968562e-17,
-        6.637638134358324e-15,
-        -4.054566272975207e-14,
-        -8.151934197605472e-14,
-        2.6335093153082323e-12,
-        -1.2975133253453532e-11,
-        -5.415412054294628e-11,
-        1.0512122733215323e-09,
-        -4.112633980346984e-09,
-        -2.9070369957882005e-08,
-        4.2347877827932404e-07,
-        -1.3654692000834679e-06,
-        -1.3882523362786469e-05,
-        0.00018673420803405714,
-        -0.000740702534166267,
-        -0.006033670871430149,
-        0.24015818242558962,
-        1.6536545626831027,
-    ];
-    const SHOULDER: [f64; 19] = [
-        2.2137376921775787e-09,
-        9.075656193888539e-08,
-        -2.7517406297064545e-07,
-        1.8239629214389228e-08,
-        1.5027403968909828e-06,
-        -4.013867526981546e-06,
-        2.9234449089955446e-06,
-        1.2475304481671779e-05,
-        -4.7318229009055734e-05,
-        6.828485145957318e-05,
-        2.4031110387097894e-05,
-        -0.0003550375203628475,
-        0.0009532893797373805,
-        -0.0016882755560235047,
-        0.002491442096107851,
-        -0.003751208507569241,
-        0.005370914553590064,
-        1.0052589676941592,
-        3.0838856104922208,
-    ];
-    const TAIL: [f64; 17] = [
-        -2.7109920616438573e-11,
-        -2.555641816996525e-10,
-        1.5076572693500548e-09,
-        -3.789465440126737e-09,
-        7.61570120807834e-09,
-        -1.496002662714924e-08,
-        2.914795345090108e-08,
-        -6.771199775845234e-08,
-        2.2900482228026655e-07,
-        -9.9298272942317e-07,
-        4.526062597223154e-06,
-        -1.968177810553167e-05,
-        7.599527703001776e-05,
-        -0.00021503011930044477,
-        -0.00013871931833623122,
-        1.0103004648645344,
-        4.849906401408584,
-    ];
-    if x.abs() == 1.0 {
-        return x * f64::INFINITY;
-    }
-    let slope = if w < 6.25 {
-        polynomial!(w - 3.125, MIDDLE)
-    } else if w < 16.0 {
-        polynomial!(w.sqrt() - 3.25, SHOULDER)
-    } else {
-        polynomial!(w.sqrt() - 5.0, TAIL)
-    };
-    slope * x
-}
+float_functions!(f32, math::erf_inv::single);
+float_functions!(f64, math::erf_inv::double);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Draws from distributions, each a function of a key.
 
+use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 use std::panic::Location;
 
 use super::keys::{block, split2};
@@ -8,7 +9,6 @@ use crate::{Array, Error, sort_by_keys};
 
 /// The number just above -1, where the normal distribution's uniform numbers begin.
 const ABOVE_MINUS_ONE: f32 = -1.0 + f32::EPSILON / 2.0;
-const SQRT_2: f64 = std::f64::consts::SQRT_2;
 
 /// Random u32 words.
 ///
@@ -107,7 +107,8 @@ pub fn normal_f64(key: &Array, shape: impl Into<Shape>) -> Array {
 /// `jax.random.truncated_normal`.
 #[track_caller]
 pub fn truncated_normal(key: &Array, low: f32, high: f32, shape: impl Into<Shape>) -> Array {
-    let edge = |x: f32| (Array::from(x) / SQRT_2).erf().item::<f32>().unwrap_or(f32::NAN);
+    // As XLA divides by a constant: by multiplication with the inverse.
+    let edge = |x: f32| (Array::from(x) * FRAC_1_SQRT_2).erf().item::<f32>().unwrap_or(f32::NAN);
     let u = uniform_between(key, shape, edge(low), edge(high));
     let draw = u.erf_inv() * SQRT_2;
     draw.clip(f64::from(low.next_up()), f64::from(high.next_down()))
@@ -119,7 +120,7 @@ pub fn truncated_normal(key: &Array, low: f32, high: f32, shape: impl Into<Shape
 /// `jax.random.truncated_normal` with 64-bit types enabled.
 #[track_caller]
 pub fn truncated_normal_f64(key: &Array, low: f64, high: f64, shape: impl Into<Shape>) -> Array {
-    let edge = |x: f64| (Array::from(x) / SQRT_2).erf().item::<f64>().unwrap_or(f64::NAN);
+    let edge = |x: f64| (Array::from(x) * FRAC_1_SQRT_2).erf().item::<f64>().unwrap_or(f64::NAN);
     let u = uniform_between_f64(key, shape, edge(low), edge(high));
     (u.erf_inv() * SQRT_2).clip(low.next_up(), high.next_down())
 }

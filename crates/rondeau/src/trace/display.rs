@@ -267,3 +267,127 @@ impl Layout<'_> {
         out.push(']');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::Aval;
+    use crate::trace::trace;
+
+    #[test]
+    fn values_are_laid_out_as_numpy_does() {
+        let nan = f32::NAN;
+        let arrays = [
+            Array::from([[1.0_f32, 2.5], [3.0, -4.0]]),
+            Array::from([1e-5_f32, 1.0, 2.0]),
+            Array::from([0.1_f32, 0.25, 1.0 / 3.0]),
+            Array::from([0.1_f64, 1.0 / 3.0, 2.0 / 3.0]),
+            Array::from([nan, f32::INFINITY, f32::NEG_INFINITY, 1.5]),
+            Array::from([1e10_f32, 1.25, nan]),
+            Array::from([nan, f32::NEG_INFINITY]),
+            Array::from([std::f64::consts::PI, 1e-3]),
+            Array::from([1e8_f64, 1.0]),
+            Array::from([12345678.0_f64, 123456.7]),
+            Array::from([-0.0_f64, -1e-200]),
+            Array::zeros([3]),
+            Array::from([[1, -20], [300, 4]]),
+            Array::from([true, false]),
+            Array::arange(30).to(crate::buffer::DType::F32) / 7.0,
+            Array::arange(8).reshape([2, 2, 2]),
+            Array::arange(2000),
+            Array::arange(3000).reshape([30, 100]),
+            Array::zeros([0, 3]),
+            Array::ones([2, 3]).t(),
+        ];
+        let texts: Vec<String> = arrays.iter().map(Array::to_string).collect();
+        insta::assert_snapshot!(texts.join("\n"), @r#"
+        [[ 1.   2.5]
+         [ 3.  -4. ]]
+        [1.e-05 1.e+00 2.e+00]
+        [0.1        0.25       0.33333334]
+        [0.1        0.33333333 0.66666667]
+        [ nan  inf -inf  1.5]
+        [1.00e+10 1.25e+00      nan]
+        [ nan -inf]
+        [3.14159265e+00 1.00000000e-03]
+        [1.e+08 1.e+00]
+        [12345678.    123456.7]
+        [-0.e+000 -1.e-200]
+        [0. 0. 0.]
+        [[  1 -20]
+         [300   4]]
+        [ true false]
+        [0.         0.14285715 0.2857143  0.42857143 0.5714286  0.71428573
+         0.85714287 1.         1.1428572  1.2857143  1.4285715  1.5714285
+         1.7142857  1.8571428  2.         2.142857   2.2857144  2.4285715
+         2.5714285  2.7142856  2.857143   3.         3.142857   3.2857144
+         3.4285715  3.5714285  3.7142856  3.857143   4.         4.142857  ]
+        [[[0 1]
+          [2 3]]
+
+         [[4 5]
+          [6 7]]]
+        [   0    1    2 ... 1997 1998 1999]
+        [[   0    1    2 ...   97   98   99]
+         [ 100  101  102 ...  197  198  199]
+         [ 200  201  202 ...  297  298  299]
+         ...
+         [2700 2701 2702 ... 2797 2798 2799]
+         [2800 2801 2802 ... 2897 2898 2899]
+         [2900 2901 2902 ... 2997 2998 2999]]
+        []
+        [[1. 1.]
+         [1. 1.]
+         [1. 1.]]
+        "#);
+    }
+
+    #[test]
+    fn scalars_are_bare() {
+        let scalars = [
+            Array::from(3.0_f32),
+            Array::from(0.1_f32),
+            Array::from(1e-7_f32),
+            Array::from(1.5e-7_f32),
+            Array::from(1e300_f64),
+            Array::from(f64::NAN),
+            Array::from(f64::NEG_INFINITY),
+            Array::from(-3),
+            Array::from(true),
+        ];
+        let texts: Vec<String> = scalars.iter().map(Array::to_string).collect();
+        insta::assert_snapshot!(texts.join(" "), @r#"3.0 0.1 1e-07 1.5e-07 1e+300 nan -inf -3 true"#);
+    }
+
+    #[test]
+    fn debug_shows_the_type() {
+        let mut texts = vec![
+            format!("{:?}", Array::from([[1.0_f32, 2.5], [3.0, -4.0]])),
+            format!("{:?}", Array::from(1.5_f64)),
+            format!("{:?}", Array::arange(25) * 1000),
+            format!("{:?}", Array::zeros([2, 0])),
+        ];
+        let input = (Aval::new(crate::buffer::DType::F32, [8]), String::new());
+        let traced = trace(vec![input], |inputs| {
+            texts.push(format!("{:?}", inputs[0]));
+            texts.push(inputs[0].to_string());
+            Ok(inputs)
+        });
+        assert!(traced.is_ok());
+        insta::assert_snapshot!(texts.join("\n"), @r#"
+        Array(f32[2,2], [[ 1. ,  2.5],
+                         [ 3. , -4. ]])
+        Array(f64[], 1.5)
+        Array(i32[25], [    0,  1000,  2000,  3000,  4000,  5000,  6000,  7000,
+                         8000,  9000, 10000, 11000, 12000, 13000, 14000, 15000,
+                        16000, 17000, 18000, 19000, 20000, 21000, 22000, 23000,
+                        24000])
+        Array(f32[2,0], [])
+        Array(traced f32[8])
+        traced f32[8]
+        "#);
+        let mistake = Array::ones([2]) + Array::ones([3]);
+        assert!(format!("{mistake:?}").starts_with("Array(error: `+` needs two shapes"));
+        assert!(mistake.to_string().starts_with("`+` needs two shapes"));
+    }
+}

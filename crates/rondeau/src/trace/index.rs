@@ -11,7 +11,7 @@ use std::borrow::Borrow;
 use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 use std::panic::Location;
 
-use super::methods::{or_mistake, resolve_axis};
+use super::methods::{bind_to, or_mistake, resolve_axis};
 use super::operators::unify;
 use super::shaping::{moved, permute, reshaped};
 use super::{Array, Operand, bind1, where_};
@@ -194,6 +194,11 @@ impl<R: Places> Indexer for Step<R> {
     }
 }
 
+/// All of the array.
+impl Indexer for () {
+    fn push(self, _: &mut Vec<Index>) {}
+}
+
 macro_rules! tuple {
     ($($part:ident)*) => {
         impl<$($part: Indexer),*> Indexer for ($($part,)*) {
@@ -370,7 +375,7 @@ fn static_part(x: &Array, picks: &[Pick], at: At) -> Array {
     }
     let part = match *x.shape() == *sizes {
         true => x.clone(),
-        false => bind1(Slice { starts, sizes, steps }, &[x.clone()], at),
+        false => bind_to(Slice { starts, sizes, steps }, x, at),
     };
     match reversed.is_empty() {
         true => part,
@@ -419,7 +424,8 @@ impl Array {
     /// without a part stay whole.
     ///
     /// - A whole number takes one place, without its axis; negative ones count from the end.
-    /// - A range takes places, likewise; [`Step`] takes every nth, or goes backwards.
+    /// - A range takes places, likewise; [`Step`] takes every nth, or goes backwards. (Clippy takes
+    ///   a literal `1..-1` for a slip; give its end a name.)
     /// - An array of integers takes places that are data: without axes one place, with axes as
     ///   many as it has elements, its axes standing in place of the indexed one. Negative numbers
     ///   count from the end; what is then out of range takes the nearest place.

@@ -5,21 +5,26 @@
 mod activations;
 mod reductions;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::panic::Location;
 
 pub use activations::*;
 
 use super::operators::{Argument, binary, unary, unify};
-use super::{Array, Operand, bind1, float_operand, where_};
+use super::{Array, Operand, bind1, where_};
 use crate::buffer::DType;
 use crate::error::{Error, Result};
-use crate::prim::{Binary, Bitcast, Convert, Unary};
+use crate::prim::{Binary, Bitcast, Convert, Prim, Unary};
 
 /// The array, or one that carries the mistake made at `at`.
 pub(super) fn or_mistake(result: Result<Array>, at: &'static Location<'static>) -> Array {
     result.unwrap_or_else(|error| Array::mistake(error.at(at)))
+}
+
+/// A primitive of one array.
+pub(super) fn bind_to(prim: impl Into<Prim>, x: &Array, at: &'static Location<'static>) -> Array {
+    bind1(prim, std::slice::from_ref(x), at)
 }
 
 /// An axis counted from 0; negative ones count from the end.
@@ -29,6 +34,15 @@ pub(super) fn resolve_axis(op: &str, axis: isize, x: &Array) -> Result<usize> {
     match usize::try_from(from_start) {
         Ok(resolved) if resolved < aval.rank() => Ok(resolved),
         _ => Err(Error::axis(op, axis, &aval.to_string())),
+    }
+}
+
+/// The array, if its elements are floats; else a mistake that names the operation.
+fn float_operand(x: &Array, op: &str, at: &'static Location<'static>) -> Result<Array> {
+    let aval = x.aval()?;
+    match aval.dtype.is_float() {
+        true => Ok(x.clone()),
+        false => Err(Error::dtype(op, "floats", &aval.to_string()).at(at)),
     }
 }
 
@@ -172,9 +186,7 @@ impl Array {
     #[track_caller]
     pub fn to(&self, dtype: DType) -> Array {
         match self.aval() {
-            Ok(aval) if aval.dtype != dtype => {
-                bind1(Convert { dtype }, &[self.clone()], Location::caller())
-            }
+            Ok(aval) if aval.dtype != dtype => bind_to(Convert { dtype }, self, Location::caller()),
             _ => self.clone(),
         }
     }
@@ -182,7 +194,7 @@ impl Array {
     /// The same bits read as another element type; both must have 32 bits.
     #[track_caller]
     pub fn bitcast(&self, dtype: DType) -> Array {
-        bind1(Bitcast { dtype }, &[self.clone()], Location::caller())
+        bind_to(Bitcast { dtype }, self, Location::caller())
     }
 
     /// The values, moved into the range from `low` to `high`: `min(max(x, low), high)`.
@@ -305,6 +317,8 @@ impl Array {
             Ok(pair) => pair,
             Err(error) => return Array::mistake(error.at(Location::caller())),
         };
+        // Integers have the remainder 0 by 0.
+        let y = if y.dtype().is_integer() { where_(y.eq(0), 1, &y) } else { y };
         let rem = &x % &y;
         let misses = &rem.lt(0).ne(y.lt(0)) & rem.ne(0);
         where_(misses, &rem + &y, &rem)
@@ -350,10 +364,15 @@ impl Array {
         if let Err(error) = float_operand(&x, "logaddexp", Location::caller()) {
             return Array::mistake(error);
         }
-        // Two equal infinities differ by NaN; by 0 would do as well, and keeps gradients finite.
+        // Two equal infinities differ by NaN; a difference of 0 keeps gradients finite.
         let difference = &x - &y;
-        let distance = where_(difference.is_nan(), 0.0, &difference).abs();
-        x.maximum(&y) + (-distance).exp().log1p()
+        let unknown = difference.is_nan();
+        let difference = where_(&unknown, 0.0, &difference);
+        // max(x, y) + log(1 + e^-|x - y|), by choices of one side, whose derivatives fit together
+        // where both are equal.
+        let above = difference.gt(0.0);
+        let smaller = where_(&above, -&difference, &difference);
+        where_(unknown, x.maximum(&y), where_(above, &x, &y) + smaller.exp().log1p())
     }
 }
 

@@ -9,7 +9,7 @@ use std::panic::Location;
 
 pub use products::{dot_general, einsum};
 
-use super::methods::{or_mistake, resolve_axis};
+use super::methods::{bind_to, or_mistake, resolve_axis};
 use super::operators::{Argument, broadcast_together, unify};
 use super::tracer::{innermost, record};
 use super::{Array, Operand, bind1};
@@ -39,7 +39,7 @@ pub(super) fn permute(x: &Array, permutation: Vec<usize>, at: At) -> Array {
     if permutation.iter().copied().eq(0..x.rank()) {
         return x.clone();
     }
-    bind1(Transpose { permutation }, &[x.clone()], at)
+    bind_to(Transpose { permutation }, x, at)
 }
 
 /// The array in a shape of the same count; itself if it has that shape.
@@ -47,7 +47,7 @@ pub(super) fn reshaped(x: &Array, shape: Shape, at: At) -> Array {
     if *x.shape() == *shape {
         return x.clone();
     }
-    bind1(Reshape { shape }, &[x.clone()], at)
+    bind_to(Reshape { shape }, x, at)
 }
 
 /// The order of axes in which one of them is moved.
@@ -65,7 +65,7 @@ fn part(x: &Array, axis: usize, start: usize, size: usize, at: At) -> Array {
     }
     let (mut starts, mut sizes) = (vec![0; x.rank()], x.shape().to_vec());
     (starts[axis], sizes[axis]) = (start, size);
-    bind1(Slice { starts, sizes, steps: vec![1; x.rank()] }, &[x.clone()], at)
+    bind_to(Slice { starts, sizes, steps: vec![1; x.rank()] }, x, at)
 }
 
 /// Repeats along new and unit axes; the array itself if it has that shape.
@@ -73,7 +73,7 @@ fn repeated(x: &Array, shape: Shape, axes: Vec<usize>, at: At) -> Array {
     if *x.shape() == *shape {
         return x.clone();
     }
-    bind1(Broadcast { shape, axes }, &[x.clone()], at)
+    bind_to(Broadcast { shape, axes }, x, at)
 }
 
 impl Array {
@@ -220,7 +220,7 @@ impl Array {
     pub fn flip(&self, axis: isize) -> Array {
         let at = Location::caller();
         match resolve_axis("flip", axis, self) {
-            Ok(axis) => bind1(Reverse { axes: vec![axis] }, &[self.clone()], at),
+            Ok(axis) => bind_to(Reverse { axes: vec![axis] }, self, at),
             Err(error) => Array::mistake(error.at(at)),
         }
     }
@@ -332,7 +332,7 @@ impl Array {
         let at = Location::caller();
         let size = resolve_axis("split", axis, self).and_then(|axis| {
             let size = self.shape()[axis];
-            if n == 0 || size % n != 0 {
+            if n == 0 || !size.is_multiple_of(n) {
                 return Err(Error::split(n, axis, &self.describe()));
             }
             Ok((axis, size / n))

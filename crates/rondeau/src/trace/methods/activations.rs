@@ -3,9 +3,9 @@
 use std::panic::Location;
 
 use super::reductions::{restore, shifted};
-use super::{resolve_axis, where_};
+use super::{float_operand, resolve_axis, where_};
 use crate::error::Result;
-use crate::trace::{Array, Operand, float_operand};
+use crate::trace::{Array, Operand};
 
 macro_rules! activations {
     ($($(#[$doc:meta])* $name:ident: $f:ident;)*) => {
@@ -69,7 +69,9 @@ fn relu_of(x: &Array) -> Array {
 
 #[track_caller]
 fn softplus_of(x: &Array) -> Array {
-    x.maximum(0.0) + (-x.abs()).exp().log1p()
+    // max(x, 0) + log(1 + e^-|x|), by choices of one side, whose derivatives at 0 fit together.
+    let above = x.gt(0.0);
+    where_(&above, x, 0.0) + where_(&above, -x, x).exp().log1p()
 }
 
 #[track_caller]

@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use super::{Array, bind1, float_operand, or_mistake, resolve_axis, where_};
+use super::{Array, bind_to, bind1, float_operand, or_mistake, resolve_axis, where_};
 use crate::buffer::{Buffer, DType, Scalar, Shape};
 use crate::error::Result;
 use crate::prim::{ArgReduce, Broadcast, Cumulative, Fold, Pad, Reduce, Sort};
@@ -142,7 +142,7 @@ pub(super) fn restore(folded: &Array, x: &Array, axes: &[usize]) -> Array {
     }
     let kept = (0..x.rank()).filter(|axis| !axes.contains(axis)).collect();
     let shape = Shape::from(x.shape());
-    bind1(Broadcast { shape, axes: kept }, &[folded.clone()], Location::caller())
+    bind_to(Broadcast { shape, axes: kept }, folded, Location::caller())
 }
 
 macro_rules! cumulative {
@@ -173,7 +173,7 @@ type At = &'static Location<'static>;
 fn running(fold: Fold) -> impl Fn(&Array, &str, isize, bool, At) -> Result<Array> {
     move |x, op, axis, reverse, at| {
         let axis = resolve_axis(op, axis, x)?;
-        Ok(bind1(Cumulative { fold, axis, reverse }, &[x.clone()], at))
+        Ok(bind_to(Cumulative { fold, axis, reverse }, x, at))
     }
 }
 
@@ -246,9 +246,7 @@ impl Array {
     #[track_caller]
     pub fn argmax(&self, axis: isize) -> Array {
         match resolve_axis("argmax", axis, self) {
-            Ok(axis) => {
-                bind1(ArgReduce { greatest: true, axis }, &[self.clone()], Location::caller())
-            }
+            Ok(axis) => bind_to(ArgReduce { greatest: true, axis }, self, Location::caller()),
             Err(error) => Array::mistake(error.at(Location::caller())),
         }
     }
@@ -257,9 +255,7 @@ impl Array {
     #[track_caller]
     pub fn argmin(&self, axis: isize) -> Array {
         match resolve_axis("argmin", axis, self) {
-            Ok(axis) => {
-                bind1(ArgReduce { greatest: false, axis }, &[self.clone()], Location::caller())
-            }
+            Ok(axis) => bind_to(ArgReduce { greatest: false, axis }, self, Location::caller()),
             Err(error) => Array::mistake(error.at(Location::caller())),
         }
     }
@@ -268,7 +264,7 @@ impl Array {
     #[track_caller]
     pub fn sort(&self, axis: isize) -> Array {
         match resolve_axis("sort", axis, self) {
-            Ok(axis) => bind1(Sort { axis, n_keys: 1 }, &[self.clone()], Location::caller()),
+            Ok(axis) => bind_to(Sort { axis, n_keys: 1 }, self, Location::caller()),
             Err(error) => Array::mistake(error.at(Location::caller())),
         }
     }

@@ -4,7 +4,7 @@
 use std::borrow::Borrow;
 use std::panic::Location;
 
-use super::{At, or_mistake, permute, reshaped};
+use super::{At, bind_to, or_mistake, permute, reshaped};
 use crate::buffer::Shape;
 use crate::error::{Error, Result};
 use crate::prim::{DotGeneral, Fold, Reduce};
@@ -224,7 +224,7 @@ fn sum_out(x: &Array, axes: &[Label], keep: impl Fn(Label) -> bool, at: At) -> (
     if summed.is_empty() {
         return (x.clone(), kept);
     }
-    (bind1(Reduce { fold: Fold::Sum, axes: summed }, &[x.clone()], at), kept)
+    (bind_to(Reduce { fold: Fold::Sum, axes: summed }, x, at), kept)
 }
 
 /// The sums of products over pairs of axes, for each index of paired batch axes.
@@ -327,7 +327,9 @@ fn einsum_at(equation: &str, arrays: &[Array], at: At) -> Result<Array> {
     for axes in inputs.iter().chain([&result]) {
         if let Some(i) = (1..axes.len()).find(|&i| axes[..i].contains(&axes[i])) {
             let letter = letter(axes[i]);
-            return Err(fault(format!("`{letter}` comes twice in one place, a diagonal")));
+            return Err(fault(format!(
+                "`{letter}` comes twice on one array; take its `diagonal` first"
+            )));
         }
     }
     if let Some(&label) =

@@ -3,8 +3,11 @@
 //! to compute; a case that no module knows fails, unless it stands in a table with the reason.
 
 mod compare;
+mod control;
 mod data;
+mod function;
 mod prng;
+mod scan;
 mod seed;
 
 use std::cell::RefCell;
@@ -13,18 +16,19 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use rondeau::{Arguments, Array, Function, Tree, jit, jvp, tree, vjp};
+use rondeau::{Array, Tree, tree};
 
 use compare::{Distance, Tolerance};
 use data::Section;
 
 /// The sections that have a module.
-const SECTIONS: [&str; 4] = ["prng", "prng_x64", "seed_f32", "seed_f64"];
+const SECTIONS: [&str; 6] = ["prng", "prng_x64", "seed_f32", "seed_f64", "scan", "control"];
 
 /// Roles of tensors that a case must compare with.
 const RESULTS: [&str; 3] = ["out", "grad", "jvp"];
 
-/// Cases that are not run: an id, or the beginning of ids before `*`, and the reason.
+/// Cases that are not run: an id, or the beginning of ids before `*`, and the reason. After an id,
+/// `/` and a role leave out the tensors of that role alone.
 pub(crate) type Exclusions = &'static [(&'static str, &'static str)];
 
 /// One case of the manifest. Places of its tensors are `role/path`, such as `in/x` or `out`.
@@ -34,18 +38,27 @@ pub(crate) struct Case<'a> {
     section: &'a Section,
     about: &'a serde_json::Value,
     tolerance: Tolerance,
+    /// Roles that are not compared.
+    left_out: Vec<&'static str>,
     compared: RefCell<BTreeSet<String>>,
     failures: RefCell<Vec<String>>,
     farthest: RefCell<Distance>,
 }
 
 impl<'a> Case<'a> {
-    fn new(section: &'a Section, about: &'a serde_json::Value) -> Case<'a> {
+    fn new(
+        section: &'a Section,
+        about: &'a serde_json::Value,
+        exclusions: Exclusions,
+    ) -> Case<'a> {
+        let id = about["id"].as_str().expect("a case has an id");
+        let role = |(pattern, _): &(&'static str, _)| pattern.strip_prefix(id)?.strip_prefix('/');
         Case {
-            id: about["id"].as_str().expect("a case has an id"),
+            id,
             section,
             about,
             tolerance: Tolerance::of(about, section.x64),
+            left_out: exclusions.iter().filter_map(role).collect(),
             compared: RefCell::default(),
             failures: RefCell::default(),
             farthest: RefCell::default(),
@@ -116,22 +129,38 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// As [`tree`](Case::tree) for arguments with these names.
-    fn arguments<A: Tree>(&self, role: &str, names: &[&str], like: &A) -> A {
-        let leaves = tree::leaves_with_paths(like).into_iter().map(|(path, leaf)| {
-            self.leaf(&format!("{}/{role}/{}", self.id, named(names, &path)), leaf)
-        });
-        tree::rebuild(like, leaves.collect::<Vec<_>>())
-    }
-
     /// Compares an array with the one at a place.
     pub(crate) fn check(&self, place: &str, got: &Array) {
+        self.check_within(self.tolerance, place, None, got);
+    }
+
+    /// Compares an array with the one at a place, of which it must have every bit, whatever the
+    /// manifest allows.
+    pub(crate) fn check_bits(&self, place: &str, got: &Array) {
+        self.check_within(Tolerance::Exact, place, None, got);
+    }
+
+    /// Compares an array with other numbers than those at a place, by the case's own tolerance.
+    pub(crate) fn check_instead(&self, place: &str, want: &Array, got: &Array) {
+        self.check_within(self.tolerance, place, Some(want), got);
+    }
+
+    fn check_within(
+        &self,
+        tolerance: Tolerance,
+        place: &str,
+        instead: Option<&Array>,
+        got: &Array,
+    ) {
         let name = format!("{}/{place}", self.id);
-        let Some(tensor) = self.section.find(&name) else {
+        let Some(mut tensor) = self.section.find(&name) else {
             return self.fail(format!("there is no tensor {name}"));
         };
         self.compared.borrow_mut().insert(tensor.name.clone());
-        match self.tolerance.compare(&tensor, got) {
+        if let Some(array) = instead {
+            tensor.array = array.clone();
+        }
+        match tolerance.compare(&tensor, got) {
             Ok(distance) => self.farthest.borrow_mut().widen(distance.at(&name)),
             Err(text) => self.fail(format!("{name}: {text}")),
         }
@@ -147,41 +176,12 @@ impl<'a> Case<'a> {
 
     fn check_leaf(&self, place: &str, leaf: &Array) {
         let is_float = leaf.aval().is_ok_and(|aval| aval.is_float());
+        if self.left_out.iter().any(|role| place.starts_with(role)) {
+            return;
+        }
         let derivative = ["grad", "jvp"].iter().any(|role| place.starts_with(role));
         if is_float || !derivative || leaf.error().is_some() {
             self.check(place, leaf);
-        }
-    }
-
-    /// Compares a function's results, its vjp along the case's cotangents and its jvp along the
-    /// case's tangents (where it has them), step by step and compiled. The names are those of the
-    /// arguments in the file.
-    pub(crate) fn check_function<A, F>(&self, names: &[&str], args: &A, f: F)
-    where
-        A: Arguments,
-        F: Function<A> + Copy,
-    {
-        let out = f.invoke(args.refs());
-        self.check_tree("out", &out);
-        self.check_tree("out", &jit(f).invoke(args.refs()));
-        if let Some(error) = tree::leaves(&out).into_iter().find_map(Array::error) {
-            return self.fail(error.to_string());
-        }
-        if self.has("ct") {
-            let ct = self.tree(self.id, "ct", &out);
-            let pull = |args: &A, ct: &F::Output| vjp(f, args.refs()).1.apply(ct);
-            for grads in [pull(args, &ct), jit(pull).invoke((args, &ct))] {
-                for (path, leaf) in tree::leaves_with_paths(&grads) {
-                    self.check_leaf(&format!("grad/{}", named(names, &path)), leaf);
-                }
-            }
-        }
-        if self.has("tan") {
-            let tangents = self.arguments("tan", names, args);
-            let push = |args: &A, tangents: &A| jvp(f, args.refs(), tangents.refs()).1;
-            for out in [push(args, &tangents), jit(push).invoke((args, &tangents))] {
-                self.check_tree("jvp", &out);
-            }
         }
     }
 
@@ -194,7 +194,7 @@ impl<'a> Case<'a> {
     fn finish(self) -> (Vec<String>, Distance) {
         let mut failures = self.failures.into_inner();
         let compared = self.compared.into_inner();
-        for role in RESULTS {
+        for role in RESULTS.iter().filter(|role| !self.left_out.contains(role)) {
             for name in self.section.names_below(&format!("{}/{role}", self.id)) {
                 if !compared.contains(name) && failures.is_empty() {
                     failures.push(format!("{name} was not compared"));
@@ -214,13 +214,6 @@ fn below(place: &str, path: &str) -> String {
     }
 }
 
-/// The path of an argument's leaf with the argument's name instead of its position.
-fn named(names: &[&str], path: &str) -> String {
-    let (position, rest) = path.split_once('.').unwrap_or((path, ""));
-    let name = names[position.parse::<usize>().expect("arguments are a tuple")];
-    if rest.is_empty() { name.to_owned() } else { format!("{name}.{rest}") }
-}
-
 /// How many cases ran, of how many, in each section that is done.
 static DONE: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
 
@@ -233,12 +226,14 @@ pub(crate) fn run_section(name: &str, exclusions: Exclusions, run: impl Fn(&Case
     let mut used = BTreeSet::new();
     let mut n_ran = 0;
     for about in &section.cases {
-        let case = Case::new(&section, about);
+        let case = Case::new(&section, about, exclusions);
         let id = case.id;
         if let Some((pattern, _)) = exclusions.iter().find(|(pattern, _)| matches(pattern, id)) {
             used.insert(*pattern);
             continue;
         }
+        let partly = |(pattern, _): &&(&'static str, _)| pattern.split('/').next() == Some(id);
+        used.extend(exclusions.iter().filter(partly).map(|(pattern, _)| *pattern));
         n_ran += 1;
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(&case))) {
             let text = panic.downcast_ref::<String>().cloned();
