@@ -578,7 +578,8 @@ impl Generator {
             1 => {
                 let (x, _) = self.float(rng);
                 let shape = self.shape(x);
-                return drop(self.condition_of(&shape, rng));
+                let holds = self.condition_of(&shape, rng);
+                return self.add(holds, 1.0);
             }
             2 => {
                 let (x, _) = self.float(rng);
@@ -767,7 +768,8 @@ impl Generator {
         // The rule speaks of the floats behind the captured values.
         let n_consts = rng.below(2).min(operands.len());
         let avals = body.input_avals();
-        let by: Vec<bool> = (0..avals.len()).map(|i| i >= n_consts && avals[i].is_float()).collect();
+        let by: Vec<bool> =
+            (0..avals.len()).map(|i| i >= n_consts && avals[i].is_float()).collect();
         let kind = match rng.below(5) {
             0 | 1 => {
                 let all = vec![true; body.outputs().len()];
@@ -811,7 +813,8 @@ fn custom_vjp(body: &Program, n_consts: usize, by: &[bool]) -> Option<CallKind> 
         .collect();
     let (_, cts) = transform::vjp_into(&mut backward, body, &inputs, by, |_, _| cts).ok()?;
     let floats: Vec<&Aval> = (0..avals.len()).filter(|&i| by[i]).map(|i| &avals[i]).collect();
-    let cts = cts.iter().zip(floats).map(|(ct, aval)| ct.instantiate(&mut backward, aval)).collect();
+    let cts =
+        cts.iter().zip(floats).map(|(ct, aval)| ct.instantiate(&mut backward, aval)).collect();
     let (forward, backward) = (Arc::new(forward), Arc::new(backward.finish(cts)));
     Some(CallKind::CustomVjp { n_consts, forward, backward })
 }
