@@ -14,8 +14,8 @@ const EXCLUSIONS: Exclusions = &[
     ("tri_solve_chol", "there are no decompositions and solvers"),
     (
         "take_modes/grad",
-        "JAX's vjp of a read out of range drops the cotangent, and its jvp does not; here both read \
-         the nearest element",
+        "JAX's vjp of a read out of range drops the cotangent, and its jvp does not; here both \
+         read the nearest element",
     ),
 ];
 
