@@ -6,6 +6,9 @@ use crate::code::{BLOCK_BYTES, Code, Place};
 use crate::cpu::{self, Level};
 use crate::dag::DType;
 use crate::vm;
+#[cfg(all(target_arch = "x86_64", unix))]
+use crate::x64::Native;
+use std::cell::Cell;
 use std::fmt;
 use std::ptr;
 
@@ -15,6 +18,8 @@ pub enum Executor {
     /// Machine code where the processor and the system have it, else the tile machine.
     #[default]
     Best,
+    /// Machine code as if the processor had no more than this, else the tile machine.
+    NativeAt(Level),
     /// The tile machine, with the best instructions of the processor.
     Vm,
     /// The tile machine as if the processor had no more than this.
@@ -31,6 +36,7 @@ pub struct Executable {
     pool: usize,
     level: Level,
     layout: Layout,
+    native: Option<Native>,
 }
 
 /// Where the address of a buffer comes from in a call.
@@ -143,7 +149,11 @@ impl Executable {
         let (places, constants, pool) = place(code, &plan);
         let level = match executor {
             Executor::Best | Executor::Vm => cpu::level(),
-            Executor::VmAt(level) => level.min(cpu::level()),
+            Executor::NativeAt(level) | Executor::VmAt(level) => level.min(cpu::level()),
+        };
+        let native = match executor {
+            Executor::Best | Executor::NativeAt(_) => Native::new(code, &plan, level),
+            Executor::Vm | Executor::VmAt(_) => None,
         };
         let layout = Layout::new(&needs, &plan, places.len());
         Ok(Executable {
@@ -154,6 +164,7 @@ impl Executable {
             pool,
             level,
             layout,
+            native,
         })
     }
 
@@ -165,6 +176,14 @@ impl Executable {
     /// Returns the bytes of arena that a call uses; [`Executable::run`] grows a smaller one.
     pub fn arena_bytes(&self) -> usize {
         self.layout.bytes
+    }
+
+    /// Returns which executor runs the code, and what machine code leaves to the tile machine and why.
+    pub fn explain(&self) -> String {
+        match &self.native {
+            Some(native) => native.explain(),
+            None => format!("tile machine, {:?}", self.level),
+        }
     }
 
     /// Runs the code.
@@ -213,10 +232,17 @@ impl Executable {
             pool: self.constants.address().wrapping_add(self.pool),
             level: self.level,
             taps,
+            panic: Cell::new(None),
         };
         // SAFETY: the code is checked; inputs and outputs have the declared lengths and alignments; the arena has
-        // room for buffers, scratch and steps; inputs and constants are only read, by the check.
-        unsafe { self.plan.run(&frame) };
+        // room for buffers, scratch and steps; inputs and constants are only read, by the check. The machine code
+        // was emitted for this plan, whose steps have not moved: they are on the heap.
+        unsafe {
+            match &self.native {
+                Some(native) => native.run(&frame),
+                None => self.plan.run(&frame),
+            }
+        }
         Ok(())
     }
 }
@@ -339,4 +365,25 @@ pub fn as_bytes<T: Element>(data: &[T]) -> &[u8] {
 pub fn as_bytes_mut<T: Element>(data: &mut [T]) -> &mut [u8] {
     // SAFETY: elements have no padding and all patterns of bits are elements, by `Plain`.
     unsafe { std::slice::from_raw_parts_mut(data.as_mut_ptr() as *mut u8, size_of_val(data)) }
+}
+
+/// Machine code, where there is none.
+#[cfg(not(all(target_arch = "x86_64", unix)))]
+enum Native {}
+
+#[cfg(not(all(target_arch = "x86_64", unix)))]
+impl Native {
+    fn new(_: &Code, _: &vm::Plan, _: Level) -> Option<Native> {
+        None
+    }
+
+    fn explain(&self) -> String {
+        match *self {}
+    }
+
+    /// # Safety
+    /// There is no such value.
+    unsafe fn run(&self, _: &vm::Frame<'_>) {
+        match *self {}
+    }
 }

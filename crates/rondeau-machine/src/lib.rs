@@ -25,6 +25,8 @@ mod scalar;
 #[cfg(test)]
 mod twin;
 mod vm;
+#[cfg(all(target_arch = "x86_64", unix))]
+mod x64;
 
 pub use arena::Arena;
 pub use exec::{CallError, Element, Executable, Executor, Tapped, as_bytes, as_bytes_mut};

@@ -6,7 +6,7 @@
 
 use super::Function;
 use super::lane::Lane;
-use super::poly::horner;
+use super::poly::{estrin, horner};
 
 /// `f(x)` by its definition; see [`sin`] and [`cos`] for the range that theirs cover.
 #[inline(always)]
@@ -33,7 +33,8 @@ fn exp_parts<L: Lane>(x: L) -> (L, L) {
     let n = (x * x.lit(t.log2_e)).round();
     let r = n.fma(x.lit(-t.ln2[0]), x);
     let r = n.fma(x.lit(-t.ln2[1]), r);
-    (n, (r * r).fma(horner(r, t.exp), r))
+    let r2 = r * r;
+    (n, r2.fma(estrin(r, r2, t.exp), r))
 }
 
 /// `e^x` for `x` that is not above the overflow threshold by more than a binade.
@@ -64,11 +65,11 @@ pub fn expm1<L: Lane>(x: L) -> L {
 /// `(e^2x - 1) / (e^2x + 1)`
 #[inline(always)]
 pub fn tanh<L: Lane>(x: L) -> L {
+    let one = x.lit(1.0);
     let y = x.lit(L::TABLE.tanh_one).min(x.abs());
     let (n, p) = exp_parts(y + y);
     let s = n.pow2();
-    let expm1 = p.fma(s, s - x.lit(1.0));
-    (expm1 / (expm1 + x.lit(2.0))).copysign(x)
+    (p.fma(s, s - one) / p.fma(s, s + one)).copysign(x)
 }
 
 /// `1 / (1 + e^-x)`, computed for negative `x` as `e^x / (1 + e^x)`, which cannot overflow.

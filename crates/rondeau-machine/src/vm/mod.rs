@@ -19,6 +19,10 @@ use crate::code::{BLOCK_BYTES, Code, Place, Stmt, View};
 use crate::cpu::Level;
 use crate::dag::{self, DType, Node, Scope};
 use crate::exec::Tapped;
+use std::any::Any;
+use std::cell::Cell;
+
+pub(crate) use tile::Space;
 
 /// The state of one call. Machine code reads the first fields by their offsets.
 #[repr(C)]
@@ -33,6 +37,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) pool: *const u8,
     pub(crate) level: Level,
     pub(crate) taps: &'a dyn Fn(Tapped<'_>),
+    /// What a call from machine code panicked with.
+    pub(crate) panic: Cell<Option<Box<dyn Any + Send>>>,
 }
 
 impl Frame<'_> {
@@ -225,6 +231,12 @@ impl Plan {
     pub(crate) unsafe fn run(&self, frame: &Frame<'_>) {
         // SAFETY: by contract.
         unsafe { run_body(&self.body, frame) }
+    }
+
+    /// The planned statements, in the structure of the code's.
+    #[cfg(all(target_arch = "x86_64", unix))]
+    pub(crate) fn body(&self) -> &[Step] {
+        &self.body
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) const TILE: usize = 256;
 
 /// The iteration space of a tiled kernel after dimensions of size 1 are dropped and others are merged.
 #[derive(Clone, Debug)]
-pub(super) struct Space {
+pub(crate) struct Space {
     /// Sizes, outermost first.
     dims: Vec<usize>,
     /// The original dimension of each, the innermost of merged ones.
@@ -27,7 +27,7 @@ type Strides = Vec<isize>;
 impl Space {
     /// Drops dimensions of size 1 and merges those that all views walk without a break, but not those that the
     /// DAG counts; the first `n_kept` dimensions stay as they are.
-    pub(super) fn new<'a>(
+    pub(crate) fn new<'a>(
         dims: &[usize],
         views: impl Iterator<Item = &'a View> + Clone,
         dag: &[Node],
@@ -84,7 +84,7 @@ impl Space {
     }
 
     /// Sizes, outermost first.
-    pub(super) fn dims(&self) -> &[usize] {
+    pub(crate) fn dims(&self) -> &[usize] {
         &self.dims
     }
 
@@ -96,7 +96,7 @@ impl Space {
         }
     }
 
-    pub(super) fn strides(&self, view: &View) -> Strides {
+    pub(crate) fn strides(&self, view: &View) -> Vec<isize> {
         let size = view.dtype.size() as isize;
         let stride = |d: &usize| {
             view.strides

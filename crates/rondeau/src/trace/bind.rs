@@ -74,12 +74,3 @@ fn values(inputs: &[Array]) -> Vec<Buffer> {
     };
     inputs.iter().map(value).collect()
 }
-
-/// The array, if its elements are floats; else a mistake that names the operation.
-pub(crate) fn float_operand(x: &Array, op: &str, at: &'static Location<'static>) -> Result<Array> {
-    let aval = x.aval()?;
-    match aval.is_float() {
-        true => Ok(x.clone()),
-        false => Err(Error::dtype(op, "floats", &aval.to_string()).at(at)),
-    }
-}

@@ -71,18 +71,19 @@ fn over_programs(name: &str, law: impl Fn(&mut Case) -> Result<usize, String>) {
     // Genes are drawn, taken away and never changed; the point is drawn and kept.
     let genes = vec(any::<u64>().no_shrink(), 4..=16);
     let strategy = (genes, any::<u64>().no_shrink());
-    let (n_checks, n_eqns) = (Cell::new(0), Cell::new(0));
+    let (n_checks, n_eqns, n_programs) = (Cell::new(0), Cell::new(0), Cell::new(0));
     let result = TestRunner::new(config).run(&strategy, |(genes, seed)| {
         let mut case = Case::new(&genes, seed);
         n_eqns.set(n_eqns.get() + case.program.n_eqns());
+        n_programs.set(n_programs.get() + 1);
         let n = law(&mut case).map_err(TestCaseError::fail)?;
         n_checks.set(n_checks.get() + n);
         Ok(())
     });
-    let mean = n_eqns.get() as f64 / cases.max(1) as f64;
-    let n = n_checks.get();
+    let (n, m) = (n_programs.get(), n_checks.get());
+    let mean = n_eqns.get() as f64 / f64::from(n.max(1));
     report(&format!(
-        "laws: {name}: {cases} random programs of {mean:.0} equations on average, {n} checks"
+        "laws: {name}: {n} random programs of {mean:.0} equations on average, {m} checks"
     ));
     if let Err(error) = result {
         panic!("random programs break the law of {name}\n{error}");
