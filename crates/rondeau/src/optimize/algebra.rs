@@ -233,12 +233,15 @@ fn untransposed(
     free.is_sorted().then(|| (eqn.inputs[0], map(contract), map(batch)))
 }
 
-// (x·y)ᵀ = y·x, where the transpose exchanges the free axes of both: each element of the result
-// sums the same products in the same order.
+// (x·y)ᵀ = y·x, where the transpose exchanges the free axes of both, and nothing else reads x·y:
+// each element of the result sums the same products in the same order.
 fn transposed_product(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
     let Prim::Transpose(transpose) = prim else { return None };
     let eqn = draft.def(inputs[0])?;
     let Prim::DotGeneral(dot) = &eqn.prim else { return None };
+    if !draft.is_read_once(inputs[0]) {
+        return None;
+    }
     let n_batch = dot.lhs_batch.len();
     let shapes: Vec<Shape> = eqn.inputs.iter().map(|&atom| draft.aval(atom).shape).collect();
     let n_left = shapes[0].rank() - n_batch - dot.lhs_contract.len();
