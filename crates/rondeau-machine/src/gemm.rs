@@ -10,19 +10,20 @@
 //! Blocking does not break the chain, because a tile is loaded back before it is continued. The one exception
 //! is a matrix times a vector where the inner index is the contiguous one: there [`DOT_LANES`] chains run side
 //! by side and are added as a balanced tree. So the bits of a result depend on shape and layout, never on the
-//! instruction set, the blocking or the alignment; the safe code of [`portable`] is at once the fallback, the
+//! instruction set, the blocking or the alignment; the safe code of `portable` is at once the fallback, the
 //! definition and the oracle. No term is skipped: `0·inf` is NaN here as anywhere.
 
 mod kernel;
 mod portable;
 #[cfg(test)]
 mod tests;
+mod tiles;
 #[cfg(target_arch = "x86_64")]
 mod vector;
 
 use crate::Real;
 use crate::cpu::{self, Level};
-use kernel::{Kernels, Tile};
+use kernel::Kernels;
 
 /// How many chains a dot product over contiguous operands runs side by side.
 ///
@@ -60,13 +61,24 @@ impl<'a, T: Copy> MatRef<'a, T> {
             let reach = |n: usize, stride: isize| (n as i128 - 1) * stride as i128;
             let (down, right) = (reach(rows, row_stride), reach(cols, col_stride));
             // Saturated sums are far outside any slice, as the true ones are.
-            let first = (offset as i128).saturating_add(down.min(0)).saturating_add(right.min(0));
-            let last = (offset as i128).saturating_add(down.max(0)).saturating_add(right.max(0));
+            let first = (offset as i128)
+                .saturating_add(down.min(0))
+                .saturating_add(right.min(0));
+            let last = (offset as i128)
+                .saturating_add(down.max(0))
+                .saturating_add(right.max(0));
             if first < 0 || last >= data.len() as i128 {
                 return None;
             }
         }
-        Some(MatRef { data, offset, rows, cols, row_stride, col_stride })
+        Some(MatRef {
+            data,
+            offset,
+            rows,
+            cols,
+            row_stride,
+            col_stride,
+        })
     }
 
     /// Returns `data` as a matrix whose rows are contiguous, or `None` if its length is not `rows·cols`.
@@ -104,7 +116,10 @@ impl<'a, T: Copy> MatRef<'a, T> {
     /// If `i` or `j` is outside the matrix.
     #[inline]
     pub fn at(&self, i: usize, j: usize) -> T {
-        assert!(i < self.rows && j < self.cols, "internal: ({i}, {j}) outside the matrix");
+        assert!(
+            i < self.rows && j < self.cols,
+            "internal: ({i}, {j}) outside the matrix"
+        );
         self.data[self.index(i, j)]
     }
 
@@ -121,7 +136,10 @@ impl<'a, T: Copy> MatRef<'a, T> {
     fn ptr(&self, i: usize, j: usize) -> *const T {
         debug_assert!(i < self.rows && j < self.cols);
         if cfg!(checked) {
-            assert!(self.index(i, j) < self.data.len(), "internal: address outside the matrix");
+            assert!(
+                self.index(i, j) < self.data.len(),
+                "internal: address outside the matrix"
+            );
         }
         self.data.as_ptr().wrapping_add(self.index(i, j))
     }
@@ -169,10 +187,16 @@ pub(crate) mod sealed {
     /// The tables of a type.
     pub trait Sealed: Sized + 'static {
         #[doc(hidden)]
-        #[expect(private_interfaces, reason = "sealed: nobody outside can name or call it")]
+        #[expect(
+            private_interfaces,
+            reason = "sealed: nobody outside can name or call it"
+        )]
         fn kernels(level: Level) -> Option<&'static Kernels<Self>>;
         #[doc(hidden)]
-        #[expect(private_interfaces, reason = "sealed: nobody outside can name or call it")]
+        #[expect(
+            private_interfaces,
+            reason = "sealed: nobody outside can name or call it"
+        )]
         fn scratch() -> &'static std::thread::LocalKey<std::cell::Cell<Scratch<Self>>>;
     }
 }
@@ -186,13 +210,19 @@ struct Scratch<T> {
 
 impl<T> Default for Scratch<T> {
     fn default() -> Self {
-        Scratch { a: Vec::new(), b: Vec::new() }
+        Scratch {
+            a: Vec::new(),
+            b: Vec::new(),
+        }
     }
 }
 
 macro_rules! impl_sealed {
     ($t:ident, $avx2:ident, $avx512:ident) => {
-        #[expect(private_interfaces, reason = "sealed: nobody outside can name or call it")]
+        #[expect(
+            private_interfaces,
+            reason = "sealed: nobody outside can name or call it"
+        )]
         impl sealed::Sealed for $t {
             fn kernels(level: Level) -> Option<&'static Kernels<$t>> {
                 match level {
@@ -222,9 +252,19 @@ impl_sealed!(f64, AVX2_F64, AVX512_F64);
 
 fn product<T: Real>(level: Level, a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T], start: Start) {
     let (m, k, n) = (a.rows, a.cols, b.cols);
-    assert_eq!(k, b.rows, "internal: the inner dimensions of a product differ");
-    assert_eq!(Some(c.len()), m.checked_mul(n), "internal: the result of a product does not fit");
-    assert!(level <= cpu::level(), "internal: {level:?} is not available");
+    assert_eq!(
+        k, b.rows,
+        "internal: the inner dimensions of a product differ"
+    );
+    assert_eq!(
+        Some(c.len()),
+        m.checked_mul(n),
+        "internal: the result of a product does not fit"
+    );
+    assert!(
+        level <= cpu::level(),
+        "internal: {level:?} is not available"
+    );
     if m == 0 || n == 0 {
         return;
     }
@@ -245,7 +285,7 @@ fn product<T: Real>(level: Level, a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T
             }
             with_contiguous(x, |x| add_columns(kernels, columns, x, c));
         }
-        Form::Tiles => tiles(kernels, a, b, c, start),
+        Form::Tiles => tiles::product(kernels, a, b, c, start),
     }
 }
 
@@ -253,9 +293,15 @@ fn product<T: Real>(level: Level, a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T
 #[derive(Debug)]
 enum Form<'a, T> {
     /// A matrix with contiguous rows times the vector `x` (the one column of `x`): a dot product per row.
-    Dots { rows: MatRef<'a, T>, x: MatRef<'a, T> },
+    Dots {
+        rows: MatRef<'a, T>,
+        x: MatRef<'a, T>,
+    },
     /// A matrix with contiguous columns times a vector: a sum of columns.
-    Columns { columns: MatRef<'a, T>, x: MatRef<'a, T> },
+    Columns {
+        columns: MatRef<'a, T>,
+        x: MatRef<'a, T>,
+    },
     /// Everything else.
     Tiles,
 }
@@ -304,136 +350,4 @@ fn add_columns<T: Real>(kernels: &Kernels<T>, columns: MatRef<'_, T>, x: &[T], y
     // SAFETY: each of the `x.len()` columns has `y.len()` contiguous elements inside the matrix; the level of
     // `kernels` was checked by `product`.
     unsafe { (kernels.columns)(y, columns.ptr(0, 0), columns.col_stride, x) }
-}
-
-/// Inner dimension of a block: one panel of `b` of this depth fits the first-level cache.
-const DEPTH: usize = 256;
-/// Rows of `a` in a block, a multiple of every `Kernels::packed_rows`: the packed block fits the second-level
-/// cache.
-const BLOCK_ROWS: usize = 168;
-/// Columns of `b` in a block: the packed block fits the last-level cache.
-const BLOCK_COLS: usize = 2048;
-
-/// The blocked product: panels of `b`, blocks of `a`, tiles of `c`.
-fn tiles<T: Real>(
-    kernels: &Kernels<T>,
-    a: MatRef<'_, T>,
-    b: MatRef<'_, T>,
-    c: &mut [T],
-    start: Start,
-) {
-    let (m, k, n) = (a.rows, a.cols, b.cols);
-    let panel = kernels.panel_cols;
-    // Packing moves an element once; it pays when the element is read often enough afterwards, or when the
-    // kernel cannot read it in place: it needs contiguous rows of `b`, but any strides of `a`.
-    let pack_b = b.col_stride != 1 || (m > 64 && k * n > 64 * 64);
-    let pack_a = n > 4 * panel && m * k > 64 * 64;
-    let mut scratch = T::scratch().take();
-    for j0 in (0..n).step_by(BLOCK_COLS) {
-        let n_cols = (n - j0).min(BLOCK_COLS);
-        for p0 in (0..k).step_by(DEPTH) {
-            let depth = (k - p0).min(DEPTH);
-            let start = if p0 == 0 { start } else { Start::Old };
-            if pack_b {
-                pack_panels(kernels, b.transposed(), j0, n_cols, p0, depth, panel, &mut scratch.b);
-            }
-            for i0 in (0..m).step_by(BLOCK_ROWS) {
-                let n_rows = (m - i0).min(BLOCK_ROWS);
-                let step = if pack_a { kernels.packed_rows } else { kernels.rows };
-                if pack_a {
-                    pack_panels(kernels, a, i0, n_rows, p0, depth, step, &mut scratch.a);
-                }
-                for j in (0..n_cols).step_by(panel) {
-                    let (b_ptr, b_stride) = if pack_b {
-                        (scratch.b[j * depth..].as_ptr(), panel as isize)
-                    } else {
-                        (b.ptr(p0, j0 + j), b.row_stride)
-                    };
-                    for i in (0..n_rows).step_by(step) {
-                        let (a_ptr, a_row_stride, a_col_stride) = if pack_a {
-                            (scratch.a[i * depth..].as_ptr(), 1, step as isize)
-                        } else {
-                            (a.ptr(i0 + i, p0), a.row_stride, a.col_stride)
-                        };
-                        let tile = Tile {
-                            rows: (n_rows - i).min(step),
-                            cols: (n_cols - j).min(panel),
-                            depth,
-                            a: a_ptr,
-                            a_row_stride,
-                            a_col_stride,
-                            b: b_ptr,
-                            b_stride,
-                            c: c[(i0 + i) * n + j0 + j..].as_mut_ptr(),
-                            c_stride: n,
-                            start,
-                        };
-                        // SAFETY: the tile lies inside `c` (rows `i0+i..`, columns `j0+j..`, clipped above);
-                        // its operands are either inside `a` and `b` by the invariant of `MatRef`, or whole
-                        // panels of the scratch vectors, which `pack_panels` has filled. The level of
-                        // `kernels` was checked by `product`.
-                        unsafe { (kernels.tile)(&tile) };
-                    }
-                }
-            }
-        }
-    }
-    T::scratch().set(scratch);
-}
-
-/// Packs rows `i0..i0 + n_rows`, columns `p0..p0 + depth` of `source` into panels of `width` rows.
-///
-/// A panel holds its elements column after column, `width` at a time; rows that the matrix does not have are
-/// zeros. `b` is packed as its own transpose.
-#[expect(clippy::too_many_arguments, reason = "a block is two ranges of a matrix")]
-fn pack_panels<T: Real>(
-    kernels: &Kernels<T>,
-    source: MatRef<'_, T>,
-    i0: usize,
-    n_rows: usize,
-    p0: usize,
-    depth: usize,
-    width: usize,
-    packed: &mut Vec<T>,
-) {
-    let n_panels = n_rows.div_ceil(width);
-    if packed.len() < n_panels * width * depth {
-        packed.resize(n_panels * width * depth, T::ZERO);
-    }
-    for (panel, i) in packed.chunks_exact_mut(width * depth).zip((0..n_rows).step_by(width)) {
-        let rows = (n_rows - i).min(width);
-        if source.row_stride == 1 {
-            for (p, out) in panel.chunks_exact_mut(width).enumerate() {
-                let at = source.index(i0 + i, p0 + p);
-                out[..rows].copy_from_slice(&source.data[at..at + rows]);
-                out[rows..].fill(T::ZERO);
-            }
-        } else {
-            if rows < width {
-                panel.fill(T::ZERO);
-            }
-            let mut r = 0;
-            if source.col_stride == 1 {
-                while r + kernels.lanes <= rows {
-                    // SAFETY: `lanes` rows of `depth` contiguous elements of the matrix, into `lanes` of the
-                    // `width` places of each of `depth` columns of the panel.
-                    unsafe {
-                        (kernels.transpose)(
-                            depth,
-                            source.ptr(i0 + i + r, p0),
-                            source.row_stride,
-                            panel[r..].as_mut_ptr(),
-                            width,
-                        );
-                    }
-                    r += kernels.lanes;
-                }
-            }
-            for r in r..rows {
-                for p in 0..depth {
-                    panel[p * width + r] = source.data[source.index(i0 + i + r, p0 + p)];
-                }
-            }
-        }
-    }
 }

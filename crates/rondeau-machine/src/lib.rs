@@ -8,11 +8,26 @@
 //! - [`cpu`]: which instruction set to use;
 //! - [`Real`]: the element types, `f32` and `f64`;
 //! - [`gemm`]: matrix products of strided operands;
-//! - [`math`]: elementwise functions.
+//! - [`math`]: elementwise functions;
+//! - [`code`], [`dag`]: the kernel IR, and [`check`], its validation;
+//! - [`Executable`]: a checked code with its executor, and [`Arena`], the memory that a call works in.
 
+mod arena;
+pub mod check;
+pub mod code;
 pub mod cpu;
+pub mod dag;
+mod exec;
 pub mod gemm;
 pub mod math;
 mod real;
+mod scalar;
+#[cfg(test)]
+mod twin;
+mod vm;
+#[cfg(all(target_arch = "x86_64", unix))]
+mod x64;
 
+pub use arena::Arena;
+pub use exec::{CallError, Element, Executable, Executor, Tapped, as_bytes, as_bytes_mut};
 pub use real::Real;

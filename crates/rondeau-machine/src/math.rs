@@ -9,10 +9,26 @@
 //! number, a vector and the tail of a slice agree to the last bit. A code generator gets the same bits by
 //! implementing [`Lane`] for the values it emits.
 //!
-//! Errors are below 4 ulp for every finite input; [`Function::Sqrt`] and [`Function::Recip`] are correctly
-//! rounded. Subnormal numbers are neither read nor written as zero.
+//! # Accuracy
+//! The largest error found, in units in the last place of the exact result, subnormal results included: over
+//! every `f32` against double precision, and over four million `f64` against double-double arithmetic.
+//!
+//! | | `f32` | `f64` |
+//! |---|---|---|
+//! | `Exp` | 1.05 | 1.01 |
+//! | `Expm1` | 1.61 | 2.01 |
+//! | `Log` | 0.84 | 0.79 |
+//! | `Log1p` | 1.40 | 1.30 |
+//! | `Tanh` | 2.52 | 2.52 |
+//! | `Sigmoid` | 2.41 | 2.41 |
+//! | `Erf` | 1.22 | 1.19 |
+//! | `Sin`, `Cos` | 1.58 | 2, against the standard library |
+//! | `Sqrt`, `Recip` | 0.5 | 0.5 |
+//!
+//! The tests allow 4. Beyond [`poly::Table::turns`] sine and cosine are as good as the standard library's.
 
 pub mod define;
+pub mod erf_inv;
 mod lane;
 pub mod poly;
 #[cfg(test)]
@@ -104,8 +120,15 @@ pub fn scalar<T: Real>(f: Function, x: T) -> T {
 const BLOCK: usize = 256;
 
 fn apply_at<T: Real>(level: Level, f: Function, x: &[T], y: &mut [T]) {
-    assert_eq!(x.len(), y.len(), "internal: an elementwise function keeps the length");
-    assert!(level <= cpu::level(), "internal: {level:?} is not available");
+    assert_eq!(
+        x.len(),
+        y.len(),
+        "internal: an elementwise function keeps the length"
+    );
+    assert!(
+        level <= cpu::level(),
+        "internal: {level:?} is not available"
+    );
     match f {
         Function::Sin | Function::Cos => {
             for (x, y) in x.chunks(BLOCK).zip(y.chunks_mut(BLOCK)) {
@@ -206,9 +229,7 @@ macro_rules! impl_elementwise {
                     Function::Cos if x.is_far() => return x.cos(),
                     _ => {}
                 }
-                let mut y = [x];
-                $portable(f, &[x], &mut y);
-                y[0]
+                define::define(f, x)
             }
 
             fn is_far(&self) -> bool {

@@ -1,4 +1,4 @@
-"""Prints the polynomials of `src/math/poly/`: minimax fits by the exchange algorithm of Remez.
+"""Prints the polynomials of `src/math/poly.rs`: minimax fits by the exchange algorithm of Remez.
 
 Needs mpmath. Each fit minimises the largest |p(t) - g(t)|·w(t) over an interval; the line above the
 coefficients says which, and how large the error is before and after the coefficients are rounded.
@@ -91,7 +91,11 @@ cos_g = by_series(
 quarter = (mp.pi / 4 * mpf("1.0001")) ** 2
 root2 = mp.sqrt(2)
 
-for single, d in [(True, dict(e=4, a=2, f=6, c=6, s=2, k=2)), (False, dict(e=9, a=6, f=11, c=17, s=5, k=5))]:
+DEGREES = [
+    (True, dict(e=4, a=2, f=6, c=6, s=2, k=2)),
+    (False, dict(e=9, a=6, f=11, c=17, s=5, k=5)),
+]
+for single, d in DEGREES:
     print("f32" if single else "f64")
     show("EXP   (e^r - 1 - r)/r²", exp_g, lambda r: abs(r) + mpf("1e-6"), -half_ln2, half_ln2, d["e"], single)
     z = ((root2 - 1) / (root2 + 1)) ** 2 * mpf("1.0001")

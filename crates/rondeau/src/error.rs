@@ -185,11 +185,155 @@ impl Error {
     pub(crate) fn index(index: &str, axis: usize, array: &str) -> Error {
         Error::new(ErrorKind::Range, format!("index {index} is outside axis {axis}"))
             .detail(format!("the array is {array}"))
+            .help("places count from 0; negative ones from the end")
     }
 
     /// A size or shape that does not work, in one sentence and with a way out.
     pub(crate) fn shape(headline: impl Into<String>, help: impl Into<String>) -> Error {
         Error::new(ErrorKind::Shape, headline).help(help)
+    }
+
+    /// A shape that holds another number of elements.
+    pub(crate) fn reshape(array: &str, count: usize, shape: &dyn fmt::Display) -> Error {
+        Error::new(ErrorKind::Shape, "`reshape` keeps the number of elements")
+            .detail(format!("the array is {array}, of {count}"))
+            .detail(format!("the new shape is {shape}"))
+            .help("use `broadcast_to` to repeat elements, or `at` to take some of them")
+    }
+
+    /// A shape that an array does not repeat to.
+    pub(crate) fn broadcast_to(array: &str, shape: &str) -> Error {
+        Error::new(ErrorKind::Shape, "`broadcast_to` repeats new axes and axes of size 1 only")
+            .detail(format!("the array is {array}"))
+            .detail(format!("the new shape is {shape}"))
+            .help("axes are matched from the last; use `expand_dims` to make one of size 1")
+    }
+
+    /// An axis of another size than 1 that is to be left out.
+    pub(crate) fn squeeze(axis: usize, array: &str) -> Error {
+        Error::new(
+            ErrorKind::Shape,
+            format!("`squeeze` leaves out axes of size 1, and {axis} is not"),
+        )
+        .detail(format!("the array is {array}"))
+        .help("use `at` to take one place of the axis, or fold it, for example with `sum_axis`")
+    }
+
+    /// An axis that does not fall into equal parts.
+    pub(crate) fn split(n: usize, axis: usize, array: &str) -> Error {
+        Error::new(
+            ErrorKind::Shape,
+            format!("`split` makes equal parts, and {n} do not fit axis {axis}"),
+        )
+        .detail(format!("the array is {array}"))
+        .help("give a number that divides the axis, or use `at` for parts of several sizes")
+    }
+
+    /// An array with another number of axes than an operation needs.
+    pub(crate) fn rank(op: &str, needs: &str, got: &str) -> Error {
+        Error::new(ErrorKind::Shape, format!("`{op}` needs {needs}"))
+            .detail(format!("got {got}"))
+            .help("use `reshape` or `expand_dims` to give it other axes")
+    }
+
+    /// Another number of parameters than there are axes.
+    pub(crate) fn per_axis(op: &str, what: &str, given: usize, array: &str) -> Error {
+        Error::new(ErrorKind::Shape, format!("`{op}` needs {what} for each axis"))
+            .detail(format!("given are {given}"))
+            .detail(format!("the array is {array}"))
+            .help(format!("give as many {what} as the array has axes"))
+    }
+
+    /// A list of arrays without one.
+    pub(crate) fn no_arrays(op: &str) -> Error {
+        Error::new(ErrorKind::Shape, format!("`{op}` needs at least one array"))
+            .help("its element type and shape come from the first one")
+    }
+
+    /// Arrays to be stacked that differ in type.
+    pub(crate) fn stack(first: &str, i: usize, other: &str) -> Error {
+        Error::new(ErrorKind::Shape, "`stack` needs arrays of one type")
+            .detail(format!("array 0 is {first}"))
+            .detail(format!("array {i} is {other}"))
+            .help("use `concatenate` for arrays of several sizes along an axis that they have")
+    }
+
+    /// Axes of a product that differ in size.
+    pub(crate) fn contracted(op: &str, [left, right]: &[(String, usize); 2]) -> Error {
+        let headline = format!("`{op}` sums over two axes, which must have one size");
+        Error::new(ErrorKind::Shape, headline)
+            .detail(format!("the left side is {}, summed over axis {}", left.0, left.1))
+            .detail(format!("the right side is {}, summed over axis {}", right.0, right.1))
+            .help("transpose one side with `.t()`, or name other axes with `dot_general`")
+    }
+
+    /// An equation of `einsum` that does not fit its arrays.
+    pub(crate) fn einsum(equation: &str, fault: &str, arrays: &[String]) -> Error {
+        Error::new(ErrorKind::Shape, format!("`einsum` of \"{equation}\": {fault}"))
+            .detail(format!("the arrays are {}", arrays.join(", ")))
+            .help("write a letter for each axis, as in \"bi,ij->bj\"")
+    }
+
+    /// A condition that is not a truth value.
+    pub(crate) fn condition(op: &str, got: &str) -> Error {
+        Error::new(ErrorKind::DType, format!("the condition of `{op}` must be bool"))
+            .detail(format!("got {got}"))
+            .help("compare first, for example with `.gt(0.0)`")
+    }
+
+    /// An index that is no integer.
+    pub(crate) fn index_dtype(got: &str) -> Error {
+        Error::new(ErrorKind::DType, "an array is indexed by integers")
+            .detail(format!("got {got}"))
+            .help("convert with `.to(DType::I32)`; use `where_` to choose by truth values")
+    }
+
+    /// More indices than axes.
+    pub(crate) fn too_many_indices(given: usize, array: &str) -> Error {
+        Error::new(ErrorKind::Range, format!("{given} indices are more than the array has axes"))
+            .detail(format!("the array is {array}"))
+            .help("give one for each axis at most; `NewAxis` makes another axis")
+    }
+
+    /// Two index arrays, of which the pairing is not told.
+    pub(crate) fn two_index_arrays() -> Error {
+        Error::new(ErrorKind::Shape, "an index has at most one array of several places")
+            .help("index one axis after the other, or use `take_along_axis`")
+    }
+
+    /// A range that ends before it starts.
+    pub(crate) fn range(range: &str, axis: usize, array: &str) -> Error {
+        Error::new(
+            ErrorKind::Range,
+            format!("the range {range} of axis {axis} ends before it starts"),
+        )
+        .detail(format!("the array is {array}"))
+        .help("use `Step(range, -1)` to go backwards")
+    }
+
+    /// A range whose places do not move.
+    pub(crate) fn step(axis: usize, array: &str) -> Error {
+        Error::new(ErrorKind::Range, format!("the step along axis {axis} is 0"))
+            .detail(format!("the array is {array}"))
+            .help("give a positive step, or a negative one to go backwards")
+    }
+
+    /// A new axis in an index that is written to.
+    pub(crate) fn new_axis_write(op: &str, array: &str) -> Error {
+        Error::new(
+            ErrorKind::Shape,
+            format!("`{op}` writes to existing axes, and `NewAxis` is none"),
+        )
+        .detail(format!("the array is {array}"))
+        .help("leave it out; the value broadcasts to the part that is written")
+    }
+
+    /// A value that does not repeat to the part that it is written to.
+    pub(crate) fn update(op: &str, part: &str, value: &str) -> Error {
+        Error::new(ErrorKind::Shape, format!("`{op}`: the value does not broadcast to the part"))
+            .detail(format!("the part has the shape {part}"))
+            .detail(format!("the value is {value}"))
+            .help("axes are matched from the last; two sizes fit if they are equal or one is 1")
     }
 
     /// An array that would be larger than the library handles.
@@ -300,6 +444,12 @@ impl Error {
         Error::new(ErrorKind::Derivative, headline)
             .detail(format!("{path} is {got}"))
             .help("differentiate with respect to another argument, or convert it to a float")
+    }
+
+    /// An argument is selected more than once.
+    pub(crate) fn selected_twice(op: &str, position: usize) -> Error {
+        let headline = format!("`{op}` is asked for argument {position} more than once");
+        Error::new(ErrorKind::Derivative, headline).help("name each argument once")
     }
 
     /// A tangent or cotangent that does not fit its value.

@@ -32,7 +32,7 @@ pub(super) struct Kernels<T: 'static> {
     /// Columns of a tile.
     pub(super) panel_cols: usize,
     /// Rows that `transpose` takes at a time.
-    pub(super) lanes: usize,
+    pub(super) strip: usize,
     /// `c = a·b` or `c += a·b` for one tile of at most `packed_rows` by `panel_cols`; a tile of more than
     /// `rows` rows has `a` packed.
     pub(super) tile: unsafe fn(&Tile<T>),
@@ -41,7 +41,7 @@ pub(super) struct Kernels<T: 'static> {
     pub(super) dots: unsafe fn(&mut [T], *const T, isize, &[T], Start),
     /// `y += columns·x`: columns of `y.len()` elements from the pointer on, this stride apart.
     pub(super) columns: unsafe fn(&mut [T], *const T, isize, &[T]),
-    /// Transposes `lanes` rows of `depth` elements, this stride apart, into columns this stride apart.
+    /// Transposes `strip` rows of `depth` elements, this stride apart, into columns this stride apart.
     pub(super) transpose: unsafe fn(usize, *const T, isize, *mut T, usize),
 }
 
@@ -73,7 +73,11 @@ mod x86 {
         unsafe {
             let load = |p: *const V::Scalar, n: usize| {
                 let p = p.add(n * V::LANES);
-                if LAST == WHOLE || n < N - 1 { V::load(p) } else { V::load_first(p, n_last) }
+                if LAST == WHOLE || n < N - 1 {
+                    V::load(p)
+                } else {
+                    V::load_first(p, n_last)
+                }
             };
             let mut acc = [[V::splat(zero); N]; R];
             if t.start == Start::Old {
@@ -122,7 +126,14 @@ mod x86 {
     ) {
         // SAFETY: the same tile, with strides that the compiler can see.
         unsafe {
-            tile::<V, R, N, LAST>(&Tile { a_row_stride: 1, a_col_stride: R as isize, ..*t }, zero)
+            tile::<V, R, N, LAST>(
+                &Tile {
+                    a_row_stride: 1,
+                    a_col_stride: R as isize,
+                    ..*t
+                },
+                zero,
+            )
         }
     }
 
@@ -242,7 +253,7 @@ mod x86 {
                 rows: $rows,
                 packed_rows: $packed,
                 panel_cols: 2 * $lanes,
-                lanes: $lanes,
+                strip: $square,
                 tile: $module::tile_any,
                 dots: $module::dots_any,
                 columns: $module::columns_any,
@@ -390,19 +401,15 @@ mod x86 {
                     // SAFETY: the features are enabled here; the squares below tile the two blocks, which
                     // are valid by contract.
                     unsafe {
-                        for r in (0..$lanes).step_by($square) {
-                            let from = from.offset(r as isize * from_stride);
-                            let to = to.add(r);
-                            let mut p = 0;
-                            while p + $square <= depth {
-                                $transpose(from.add(p), from_stride, to.add(p * to_stride), to_stride);
-                                p += $square;
-                            }
-                            for p in p..depth {
-                                for r in 0..$square {
-                                    let x = *from.offset(r as isize * from_stride).add(p);
-                                    *to.add(p * to_stride + r) = x;
-                                }
+                        let mut p = 0;
+                        while p + $square <= depth {
+                            $transpose(from.add(p), from_stride, to.add(p * to_stride), to_stride);
+                            p += $square;
+                        }
+                        for p in p..depth {
+                            for r in 0..$square {
+                                let x = *from.offset(r as isize * from_stride).add(p);
+                                *to.add(p * to_stride + r) = x;
                             }
                         }
                     }

@@ -33,28 +33,37 @@ fn is_nan<T: Real>(x: T) -> bool {
     x.partial_cmp(&x).is_none()
 }
 
+/// Compares every vector instruction set with the portable definition.
 fn check_same_bits<T: Real>(
-    level: Level,
     a: MatRef<'_, T>,
     b: MatRef<'_, T>,
     bits: impl Fn(T) -> u64,
     start: Start,
 ) {
-    let old: Vec<T> = a.data.iter().cycle().take(a.rows * b.cols).copied().collect();
-    let (mut want, mut got) = (old.clone(), old);
+    let old: Vec<T> = a
+        .data
+        .iter()
+        .cycle()
+        .take(a.rows * b.cols)
+        .copied()
+        .collect();
+    let mut want = old.clone();
     product(Level::Portable, a, b, &mut want, start);
-    product(level, a, b, &mut got, start);
-    for (i, (&want, &got)) in want.iter().zip(&got).enumerate() {
-        let same = bits(want) == bits(got) || (is_nan(want) && is_nan(got));
-        assert!(
-            same,
-            "{level:?} {start:?} element {i} of {}x{}x{}, strides {:?} {:?}: {got:?} instead of {want:?}",
-            a.rows,
-            a.cols,
-            b.cols,
-            (a.row_stride, a.col_stride),
-            (b.row_stride, b.col_stride),
-        );
+    for level in Level::available().skip(1) {
+        let mut got = old.clone();
+        product(level, a, b, &mut got, start);
+        for (i, (&want, &got)) in want.iter().zip(&got).enumerate() {
+            let same = bits(want) == bits(got) || (is_nan(want) && is_nan(got));
+            assert!(
+                same,
+                "{level:?} {start:?} element {i} of {}x{}x{}, strides {:?} {:?}: {got:?} instead of {want:?}",
+                a.rows,
+                a.cols,
+                b.cols,
+                (a.row_stride, a.col_stride),
+                (b.row_stride, b.col_stride),
+            );
+        }
     }
 }
 
@@ -66,12 +75,10 @@ fn check_shapes<T: Real>(
     for &[m, k, n] in shapes {
         let a_data = numbers(2 * m * k + 2 * m + 2 * k + 8, 1 + m as u64, from);
         let b_data = numbers(2 * k * n + 2 * k + 2 * n + 8, 2 + n as u64, from);
-        for level in Level::available() {
-            for a in layouts(&a_data, m, k) {
-                for b in layouts(&b_data, k, n) {
-                    for start in [Start::Zero, Start::Old] {
-                        check_same_bits(level, a, b, bits, start);
-                    }
+        for a in layouts(&a_data, m, k) {
+            for b in layouts(&b_data, k, n) {
+                for start in [Start::Zero, Start::Old] {
+                    check_same_bits(a, b, bits, start);
                 }
             }
         }
@@ -120,9 +127,22 @@ fn every_instruction_set_gives_the_same_bits_f64() {
 
 #[test]
 fn special_values_pass_through_every_term() {
-    let specials = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, 1e-45, 1.0];
+    let specials = [
+        0.0,
+        -0.0,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::NAN,
+        f32::MAX,
+        1e-45,
+        1.0,
+    ];
     let pick = |x: f64| specials[((x + 1.0) * 3.999) as usize];
-    check_shapes(&[[9, 7, 17], [1, 40, 33], [33, 40, 1], [3, 1, 5]], pick, |x| x.to_bits() as u64);
+    check_shapes(
+        &[[9, 7, 17], [1, 40, 33], [33, 40, 1], [3, 1, 5]],
+        pick,
+        |x| x.to_bits() as u64,
+    );
 }
 
 #[test]
@@ -138,10 +158,15 @@ fn products_are_close_to_exact_ones() {
     );
     for i in 0..m {
         for j in 0..n {
-            let exact: f64 = (0..k).map(|p| a[i * k + p] as f64 * b[p * n + j] as f64).sum();
+            let exact: f64 = (0..k)
+                .map(|p| a[i * k + p] as f64 * b[p * n + j] as f64)
+                .sum();
             // The error of a chain of k roundings, each at most half an ulp of a partial sum below k.
             let bound = k as f64 * k as f64 * f32::EPSILON as f64 / 2.0;
-            assert!((c[i * n + j] as f64 - exact).abs() <= bound, "element ({i}, {j})");
+            assert!(
+                (c[i * n + j] as f64 - exact).abs() <= bound,
+                "element ({i}, {j})"
+            );
         }
     }
 }

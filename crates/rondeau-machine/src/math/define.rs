@@ -4,8 +4,27 @@
 //! and nothing may be reassociated. Its constants are in [`poly`](super::poly). Where a branch is needed, both
 //! sides are computed and one is selected.
 
+use super::Function;
 use super::lane::Lane;
-use super::poly::horner;
+use super::poly::{estrin, horner};
+
+/// `f(x)` by its definition; see [`sin`] and [`cos`] for the range that theirs cover.
+#[inline(always)]
+pub fn define<L: Lane>(f: Function, x: L) -> L {
+    match f {
+        Function::Exp => exp(x),
+        Function::Expm1 => expm1(x),
+        Function::Log => log(x),
+        Function::Log1p => log1p(x),
+        Function::Tanh => tanh(x),
+        Function::Sigmoid => sigmoid(x),
+        Function::Erf => erf(x),
+        Function::Sin => sin(x),
+        Function::Cos => cos(x),
+        Function::Sqrt => sqrt(x),
+        Function::Recip => recip(x),
+    }
+}
 
 /// Returns `(n, p)` with `e^x = 2^n·(1 + p)` and `p` from √½ - 1 to √2 - 1.
 #[inline(always)]
@@ -14,7 +33,8 @@ fn exp_parts<L: Lane>(x: L) -> (L, L) {
     let n = (x * x.lit(t.log2_e)).round();
     let r = n.fma(x.lit(-t.ln2[0]), x);
     let r = n.fma(x.lit(-t.ln2[1]), r);
-    (n, (r * r).fma(horner(r, t.exp), r))
+    let r2 = r * r;
+    (n, r2.fma(estrin(r, r2, t.exp), r))
 }
 
 /// `e^x` for `x` that is not above the overflow threshold by more than a binade.
@@ -45,11 +65,11 @@ pub fn expm1<L: Lane>(x: L) -> L {
 /// `(e^2x - 1) / (e^2x + 1)`
 #[inline(always)]
 pub fn tanh<L: Lane>(x: L) -> L {
+    let one = x.lit(1.0);
     let y = x.lit(L::TABLE.tanh_one).min(x.abs());
     let (n, p) = exp_parts(y + y);
     let s = n.pow2();
-    let expm1 = p.fma(s, s - x.lit(1.0));
-    (expm1 / (expm1 + x.lit(2.0))).copysign(x)
+    (p.fma(s, s - one) / p.fma(s, s + one)).copysign(x)
 }
 
 /// `1 / (1 + e^-x)`, computed for negative `x` as `e^x / (1 + e^x)`, which cannot overflow.

@@ -9,11 +9,11 @@ use super::{DType, Element, Scalar, Shape};
 /// Shared memory of one element type.
 #[derive(Clone, Debug)]
 pub(crate) enum Data {
-    F32(Arc<[f32]>),
-    F64(Arc<[f64]>),
-    I32(Arc<[i32]>),
-    U32(Arc<[u32]>),
-    Bool(Arc<[bool]>),
+    F32(Arc<Vec<f32>>),
+    F64(Arc<Vec<f64>>),
+    I32(Arc<Vec<i32>>),
+    U32(Arc<Vec<u32>>),
+    Bool(Arc<Vec<bool>>),
 }
 
 /// An immutable array on the host: a strided view of shared memory. Cloning, slicing, transposing

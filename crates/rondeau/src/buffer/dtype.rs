@@ -114,7 +114,7 @@ macro_rules! element {
             }
             #[allow(private_interfaces)]
             fn wrap(values: Vec<Self>) -> Data {
-                Data::$variant(values.into())
+                Data::$variant(std::sync::Arc::new(values))
             }
             #[allow(private_interfaces)]
             fn unwrap(data: &Data) -> Option<&[Self]> {

@@ -31,9 +31,7 @@ enum Side {
 
 /// The axes that are in neither list.
 fn free_axes(rank: usize, contract: &[usize], batch: &[usize]) -> Vec<usize> {
-    (0..rank)
-        .filter(|axis| !contract.contains(axis) && !batch.contains(axis))
-        .collect()
+    (0..rank).filter(|axis| !contract.contains(axis) && !batch.contains(axis)).collect()
 }
 
 fn sizes(shape: &[usize], axes: &[usize]) -> Vec<usize> {
@@ -71,19 +69,13 @@ impl DotGeneral {
 
     /// The cotangent of the operand on `side`, from that of the result and the other operand.
     fn cotangent(&self, b: &mut Builder, side: Side, ct: Atom, other: Atom, rank: usize) -> Atom {
-        let other_side = if side == Side::Left {
-            Side::Right
-        } else {
-            Side::Left
-        };
+        let other_side = if side == Side::Left { Side::Right } else { Side::Left };
         let other_rank = b.aval(other).rank();
         let (n_batch, n_free) = (self.lhs_batch.len(), self.free(side, rank).len());
         let other_free = self.free(other_side, other_rank);
         // The result is [batch, left free, right free]; the other operand's free axes are summed.
         let ct_contract: Vec<usize> = match side {
-            Side::Left => (0..other_free.len())
-                .map(|i| n_batch + n_free + i)
-                .collect(),
+            Side::Left => (0..other_free.len()).map(|i| n_batch + n_free + i).collect(),
             Side::Right => (0..other_free.len()).map(|i| n_batch + i).collect(),
         };
         let product = DotGeneral {
@@ -104,15 +96,9 @@ impl DotGeneral {
         let contracted = pairs.into_iter().map(|(_, axis)| axis);
         let batch = self.batch_axes(side).iter().copied();
         // Which axis of the operand each axis of the product is, for both orders of its operands.
-        let straight: Vec<usize> = batch
-            .clone()
-            .chain(self.free(side, rank))
-            .chain(contracted.clone())
-            .collect();
-        let swapped: Vec<usize> = batch
-            .chain(contracted)
-            .chain(self.free(side, rank))
-            .collect();
+        let straight: Vec<usize> =
+            batch.clone().chain(self.free(side, rank)).chain(contracted.clone()).collect();
+        let swapped: Vec<usize> = batch.chain(contracted).chain(self.free(side, rank)).collect();
         let (product, inputs, axes) = if swapped.is_sorted() && !straight.is_sorted() {
             (product.swapped(), [other, ct], swapped)
         } else {
@@ -132,9 +118,7 @@ fn check_side(aval: &Aval, name: &str, contract: &[usize], batch: &[usize]) -> R
     for &axis in contract.iter().chain(batch) {
         match seen.get_mut(axis) {
             None => {
-                return Err(Misfit::new(format!(
-                    "the {name} operand {aval} has no axis {axis}"
-                )));
+                return Err(Misfit::new(format!("the {name} operand {aval} has no axis {axis}")));
             }
             Some(true) => {
                 return Err(Misfit::new(format!(
@@ -212,12 +196,7 @@ impl Matrices {
             }
         };
         let batch = buffer.strides()[..first].to_vec();
-        Matrices {
-            buffer,
-            batch,
-            row,
-            col,
-        }
+        Matrices { buffer, batch, row, col }
     }
 }
 
@@ -273,13 +252,7 @@ fn products<T: Element>(
         let (Some(left), Some(right)) = (left, right) else {
             panic!("internal: a view reaches outside its memory")
         };
-        multiply(
-            left,
-            right,
-            results
-                .next()
-                .expect("internal: a result for each batch index"),
-        );
+        multiply(left, right, results.next().expect("internal: a result for each batch index"));
     });
     values
 }
@@ -311,10 +284,8 @@ impl Rules for DotGeneral {
         let [x, y] = arity(inputs)?;
         if x.dtype != y.dtype {
             let (left, right) = (x.dtype, y.dtype);
-            return Err(
-                Misfit::new(format!("{left} and {right} are different element types"))
-                    .help("convert one of them with `.to(..)`"),
-            );
+            return Err(Misfit::new(format!("{left} and {right} are different element types"))
+                .help("convert one of them with `.to(..)`"));
         }
         if x.dtype == DType::Bool {
             return Err(
@@ -323,11 +294,7 @@ impl Rules for DotGeneral {
         }
         check_side(x, "left", &self.lhs_contract, &self.lhs_batch)?;
         check_side(y, "right", &self.rhs_contract, &self.rhs_batch)?;
-        check_pairs(
-            "contracted",
-            [x, y],
-            [&self.lhs_contract, &self.rhs_contract],
-        )?;
+        check_pairs("contracted", [x, y], [&self.lhs_contract, &self.rhs_contract])?;
         check_pairs("batch", [x, y], [&self.lhs_batch, &self.rhs_batch])?;
         let shape = [
             sizes(&x.shape, &self.lhs_batch),
@@ -352,14 +319,12 @@ impl Rules for DotGeneral {
         vec![match x.dtype() {
             DType::F32 => Buffer::new(shape, products(&batch, mkn, &left, &right, gemm::<f32>)),
             DType::F64 => Buffer::new(shape, products(&batch, mkn, &left, &right, gemm::<f64>)),
-            DType::I32 => Buffer::new(
-                shape,
-                products(&batch, mkn, &left, &right, wrapping_product::<i32>),
-            ),
-            DType::U32 => Buffer::new(
-                shape,
-                products(&batch, mkn, &left, &right, wrapping_product::<u32>),
-            ),
+            DType::I32 => {
+                Buffer::new(shape, products(&batch, mkn, &left, &right, wrapping_product::<i32>))
+            }
+            DType::U32 => {
+                Buffer::new(shape, products(&batch, mkn, &left, &right, wrapping_product::<u32>))
+            }
             DType::Bool => unreachable!("internal: infer let bool through"),
         }]
     }
@@ -374,9 +339,7 @@ impl Rules for DotGeneral {
         let (x, y) = (primals[0], primals[1]);
         let z = b.bind1(self.clone(), &[x, y]);
         let mut part = |inputs: Option<[Atom; 2]>| {
-            inputs.map_or(Tangent::Zero, |inputs| {
-                Tangent::Value(b.bind1(self.clone(), &inputs))
-            })
+            inputs.map_or(Tangent::Zero, |inputs| Tangent::Value(b.bind1(self.clone(), &inputs)))
         };
         let left = part(tangents[0].value().map(|dx| [dx, y]));
         let right = part(tangents[1].value().map(|dy| [x, dy]));
@@ -455,13 +418,14 @@ impl Rules for DotGeneral {
     }
 
     fn examples() -> Vec<Example<Self>> {
-        let dot = |contract: [&[usize]; 2], batch: [&[usize]; 2]| DotGeneral {
+        type Pair<'a> = [&'a [usize]; 2];
+        let dot = |contract: Pair<'_>, batch: Pair<'_>| DotGeneral {
             lhs_contract: contract[0].to_vec(),
             rhs_contract: contract[1].to_vec(),
             lhs_batch: batch[0].to_vec(),
             rhs_batch: batch[1].to_vec(),
         };
-        let cases: [([&[usize]; 2], [&[usize]; 2], &[usize], &[usize]); 14] = [
+        let cases: [(Pair<'_>, Pair<'_>, &[usize], &[usize]); 14] = [
             // x·y, W·x, x·W, A·B, A·Bᵀ, Aᵀ·B
             ([&[0], &[0]], [&[], &[]], &[3], &[3]),
             ([&[1], &[0]], [&[], &[]], &[2, 3], &[3]),
@@ -475,12 +439,7 @@ impl Rules for DotGeneral {
             ([&[], &[]], [&[], &[]], &[], &[]),
             // batches, axes out of order
             ([&[2], &[1]], [&[0], &[0]], &[2, 3, 4], &[2, 4, 3]),
-            (
-                [&[0, 2], &[3, 1]],
-                [&[3], &[0]],
-                &[2, 3, 4, 5],
-                &[5, 4, 3, 2],
-            ),
+            ([&[0, 2], &[3, 1]], [&[3], &[0]], &[2, 3, 4, 5], &[5, 4, 3, 2]),
             ([&[2, 0], &[0, 1]], [&[1], &[2]], &[2, 3, 4], &[4, 2, 3, 2]),
             // nothing to sum, nothing to return
             ([&[1], &[0]], [&[], &[]], &[2, 0], &[0, 3]),
@@ -489,17 +448,11 @@ impl Rules for DotGeneral {
         let mut examples = Vec::new();
         for (contract, batch, x, y) in cases {
             let prim = dot(contract, batch);
-            examples.push((
-                prim,
-                vec![Aval::new(DType::F64, x), Aval::new(DType::F64, y)],
-            ));
+            examples.push((prim, vec![Aval::new(DType::F64, x), Aval::new(DType::F64, y)]));
         }
         for dtype in [DType::F32, DType::I32, DType::U32] {
             let prim = dot([&[1], &[0]], [&[], &[]]);
-            examples.push((
-                prim,
-                vec![Aval::new(dtype, [2, 3]), Aval::new(dtype, [3, 4])],
-            ));
+            examples.push((prim, vec![Aval::new(dtype, [2, 3]), Aval::new(dtype, [3, 4])]));
         }
         examples
     }
@@ -528,11 +481,7 @@ mod tests {
     }
 
     fn at(x: &[i32], shape: &Shape, index: &[usize]) -> i32 {
-        let place: isize = index
-            .iter()
-            .zip(shape.strides())
-            .map(|(&i, s)| i as isize * s)
-            .sum();
+        let place: isize = index.iter().zip(shape.strides()).map(|(&i, s)| i as isize * s).sum();
         x[place as usize]
     }
 
@@ -550,14 +499,8 @@ mod tests {
                 i[prim.lhs_batch[n]] = value;
                 j[prim.rhs_batch[n]] = value;
             }
-            left_free
-                .iter()
-                .zip(free)
-                .for_each(|(&axis, &value)| i[axis] = value);
-            right_free
-                .iter()
-                .zip(&free[left_free.len()..])
-                .for_each(|(&axis, &v)| j[axis] = v);
+            left_free.iter().zip(free).for_each(|(&axis, &value)| i[axis] = value);
+            right_free.iter().zip(&free[left_free.len()..]).for_each(|(&axis, &v)| j[axis] = v);
             (0..inner.count())
                 .map(|p| {
                     for (n, value) in index(&inner, p).into_iter().enumerate() {
@@ -572,9 +515,7 @@ mod tests {
     }
 
     fn check(prim: &DotGeneral, x: &Buffer, y: &Buffer) {
-        let shape = prim.infer(&[Aval::of(x), Aval::of(y)]).unwrap()[0]
-            .shape
-            .clone();
+        let shape = prim.infer(&[Aval::of(x), Aval::of(y)]).unwrap()[0].shape.clone();
         let expected = naive(prim, x, y, &shape);
         let z = &prim.eval(&[x.clone(), y.clone()])[0];
         assert_eq!(*z.shape(), shape);
@@ -627,18 +568,11 @@ mod tests {
             for (i, &(role, n, _)) in left.iter().enumerate() {
                 if role < 2 {
                     pairs[role].0.push(i);
-                    pairs[role]
-                        .1
-                        .push(right.iter().position(|axis| axis.1 == n).unwrap());
+                    pairs[role].1.push(right.iter().position(|axis| axis.1 == n).unwrap());
                 }
             }
             let [(lhs_contract, rhs_contract), (lhs_batch, rhs_batch)] = pairs;
-            let prim = DotGeneral {
-                lhs_contract,
-                rhs_contract,
-                lhs_batch,
-                rhs_batch,
-            };
+            let prim = DotGeneral { lhs_contract, rhs_contract, lhs_batch, rhs_batch };
             let mut buffer = |shape: Shape| {
                 let count = shape.count();
                 Buffer::new(shape, numbers(&mut seed, count))
@@ -655,10 +589,7 @@ mod tests {
             lhs_batch: vec![],
             rhs_batch: vec![],
         };
-        let (x, y) = (
-            Buffer::new::<f32>([2, 0], vec![]),
-            Buffer::new::<f32>([0, 2], vec![]),
-        );
+        let (x, y) = (Buffer::new::<f32>([2, 0], vec![]), Buffer::new::<f32>([0, 2], vec![]));
         assert_eq!(*prim.eval(&[x, y])[0].values::<f32>(), [0.0; 4]);
     }
 

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use rondeau_machine::math::Function;
+
 use super::functions::FloatFunctions;
 use super::*;
 use crate::buffer::{DType, Number, Real, Scalar, Shape, dispatch};
@@ -181,6 +183,14 @@ where
     }
 }
 
+/// As [`map1`], for functions of whole slices.
+fn map_slice<T: crate::buffer::Element>(x: &Buffer, f: impl Fn(&[T]) -> Vec<T>) -> Buffer {
+    match lane::<T>(x) {
+        Lane::One(x1) => Buffer::splat(f(&[x1])[0].scalar(), x.shape().clone()),
+        Lane::Each(xs) => Buffer::new(x.shape().clone(), f(&xs)),
+    }
+}
+
 fn map2<T, U>(x: &Buffer, y: &Buffer, f: impl Fn(T, T) -> U) -> Buffer
 where
     T: crate::buffer::Element,
@@ -210,7 +220,12 @@ fn unrepeat(b: &mut Builder, ct: Atom, operand: &Aval) -> Atom {
 }
 
 /// Elementwise batching: brings all inputs to one rank, so that the axis of examples lines up.
-pub(super) fn batch_elementwise(b: &mut Builder, prim: Prim, size: usize, inputs: &[Batched]) -> Vec<Batched> {
+pub(super) fn batch_elementwise(
+    b: &mut Builder,
+    prim: Prim,
+    size: usize,
+    inputs: &[Batched],
+) -> Vec<Batched> {
     // The rank of one example.
     let rank = |b: &Builder, x: Batched| b.aval(x.atom()).rank() - usize::from(x.is_mapped());
     let full = inputs.iter().copied().max_by_key(|&x| rank(b, x)).expect("elementwise has inputs");
@@ -299,10 +314,12 @@ impl Unary {
         Some(match self {
             // -dx
             Unary::Neg => b.neg(dx),
-            // sign(x)·dx
+            // dx where x ≥ 0 (so also at 0, as in JAX), else -dx
             Unary::Abs => {
-                let sign = b.unary(Unary::Sign, x);
-                b.mul(dx, sign)
+                let (zero, minus) = (b.lit(0.0, x), b.lit(-1.0, dx));
+                let from_zero_up = b.binary(Binary::Ge, x, zero);
+                let slope = b.select(from_zero_up, one, minus);
+                b.mul(dx, slope)
             }
             // dx / 2y
             Unary::Sqrt => {
@@ -438,22 +455,22 @@ fn eval_float<T: Real + FloatFunctions>(op: Unary, x: &Buffer) -> Option<Buffer>
         Unary::Round => map1(x, T::round_even),
         Unary::Sqrt => map1(x, T::sqrt),
         Unary::Rsqrt => map1(x, |x: T| T::ONE.div(x.sqrt())),
-        Unary::Exp => map1(x, T::exp),
-        Unary::Expm1 => map1(x, T::expm1),
-        Unary::Log => map1(x, T::log),
-        Unary::Log1p => map1(x, T::log1p),
-        Unary::Sin => map1(x, T::sin),
-        Unary::Cos => map1(x, T::cos),
+        Unary::Exp => map_slice(x, |x| T::map(Function::Exp, x)),
+        Unary::Expm1 => map_slice(x, |x| T::map(Function::Expm1, x)),
+        Unary::Log => map_slice(x, |x| T::map(Function::Log, x)),
+        Unary::Log1p => map_slice(x, |x| T::map(Function::Log1p, x)),
+        Unary::Sin => map_slice(x, |x| T::map(Function::Sin, x)),
+        Unary::Cos => map_slice(x, |x| T::map(Function::Cos, x)),
         Unary::Tan => map1(x, T::tan),
         Unary::Asin => map1(x, T::asin),
         Unary::Acos => map1(x, T::acos),
         Unary::Atan => map1(x, T::atan),
         Unary::Sinh => map1(x, T::sinh),
         Unary::Cosh => map1(x, T::cosh),
-        Unary::Tanh => map1(x, T::tanh),
-        Unary::Logistic => map1(x, T::logistic),
-        Unary::Erf => map1(x, T::erf),
-        Unary::ErfInv => map1(x, T::erf_inv),
+        Unary::Tanh => map_slice(x, |x| T::map(Function::Tanh, x)),
+        Unary::Logistic => map_slice(x, |x| T::map(Function::Sigmoid, x)),
+        Unary::Erf => map_slice(x, |x| T::map(Function::Erf, x)),
+        Unary::ErfInv => map_slice(x, T::erf_inv),
         Unary::IsFinite => map1(x, T::is_finite),
         Unary::Neg
         | Unary::Abs
@@ -526,9 +543,7 @@ impl Rules for Unary {
 
     fn from_params(name: &str, params: &Params) -> Option<Self> {
         match Unary::ALL.into_iter().find(|op| op.name() == name)? {
-            Unary::IntegerPow(_) => {
-                Some(Unary::IntegerPow(i32::try_from(params.int("n")?).ok()?))
-            }
+            Unary::IntegerPow(_) => Some(Unary::IntegerPow(i32::try_from(params.int("n")?).ok()?)),
             op => Some(op),
         }
     }
@@ -812,9 +827,7 @@ fn eval_bits(op: Binary, x: &Buffer, y: &Buffer) -> Option<Buffer> {
                 Binary::And => map2(x, y, |x: $t, y| x & y),
                 Binary::Or => map2(x, y, |x: $t, y| x | y),
                 Binary::Xor => map2(x, y, |x: $t, y| x ^ y),
-                Binary::ShiftLeft => {
-                    map2(x, y, |x: $t, y| x.checked_shl(y as u32).unwrap_or(0))
-                }
+                Binary::ShiftLeft => map2(x, y, |x: $t, y| x.checked_shl(y as u32).unwrap_or(0)),
                 Binary::ShiftRightLogical => {
                     map2(x, y, |x: $t, y| (x as u32).checked_shr(y as u32).unwrap_or(0) as $t)
                 }
@@ -887,9 +900,9 @@ impl Rules for Binary {
         let z = match self {
             Binary::Eq => Some(dispatch!(all x.dtype(), T => map2(x, y, |x: T, y| x == y))),
             Binary::Ne => Some(dispatch!(all x.dtype(), T => map2(x, y, |x: T, y| x != y))),
-            Binary::Lt => Some(dispatch!(all x.dtype(), T => map2(x, y, |x: T, y| x < y))),
+            Binary::Lt => Some(dispatch!(all x.dtype(), T => map2(x, y, |x: T, y| T::lt(&x, &y)))),
             Binary::Le => Some(dispatch!(all x.dtype(), T => map2(x, y, |x: T, y| x <= y))),
-            Binary::Gt => Some(dispatch!(all x.dtype(), T => map2(x, y, |x: T, y| x > y))),
+            Binary::Gt => Some(dispatch!(all x.dtype(), T => map2(x, y, |x: T, y| T::gt(&x, &y)))),
             Binary::Ge => Some(dispatch!(all x.dtype(), T => map2(x, y, |x: T, y| x >= y))),
             Binary::Pow => {
                 Some(dispatch!(float x.dtype(), T => map2(x, y, <T as FloatFunctions>::powf)))
@@ -1009,8 +1022,11 @@ impl Rules for Select {
     fn infer(&self, inputs: &[Aval]) -> Result<Vec<Aval>, Misfit> {
         let [condition, _, _] = arity(inputs)?;
         if condition.dtype != DType::Bool {
-            return Err(Misfit::new(format!("the condition must be bool, not {}", condition.dtype))
-                .help("compare first, for example with `.gt(0.0)`"));
+            return Err(Misfit::new(format!(
+                "the condition must be bool, not {}",
+                condition.dtype
+            ))
+            .help("compare first, for example with `.gt(0.0)`"));
         }
         Ok(vec![Aval::new(same_dtype(&inputs[1..])?, common_shape(inputs)?)])
     }
@@ -1060,7 +1076,8 @@ impl Rules for Select {
         let dx = dx.value().unwrap_or(zero);
         let dy = dy.value().unwrap_or(zero);
         let dz = b.select(primals[0], dx, dy);
-        let dz = if b.aval(dz).shape == aval.shape { dz } else { b.broadcast(dz, &aval.shape, &[]) };
+        let dz =
+            if b.aval(dz).shape == aval.shape { dz } else { b.broadcast(dz, &aval.shape, &[]) };
         (vec![z], vec![Tangent::Value(dz)])
     }
 

@@ -12,24 +12,15 @@ use crate::buffer::{DType, Scalar, Shape};
 
 /// The numbers `0, 1, …, n - 1`.
 fn count_up(b: &mut Builder, n: usize) -> Atom {
-    b.bind1(
-        Iota {
-            dtype: DType::I32,
-            shape: n.into(),
-            axis: 0,
-        },
-        &[],
-    )
+    b.bind1(Iota { dtype: DType::I32, shape: n.into(), axis: 0 }, &[])
 }
 
 fn check_index(aval: &Aval) -> Result<(), Misfit> {
     if aval.dtype == DType::I32 {
         return Ok(());
     }
-    Err(
-        Misfit::new(format!("indices are of type i32, not {}", aval.dtype))
-            .help("convert them with `.to(DType::I32)`"),
-    )
+    Err(Misfit::new(format!("indices are of type i32, not {}", aval.dtype))
+        .help("convert them with `.to(DType::I32)`"))
 }
 
 fn check_same_dtype(operand: &Aval, updates: &Aval) -> Result<(), Misfit> {
@@ -37,8 +28,6 @@ fn check_same_dtype(operand: &Aval, updates: &Aval) -> Result<(), Misfit> {
         return Ok(());
     }
     let (left, right) = (operand.dtype, updates.dtype);
-    Err(
-        Misfit::new(format!("{right} values are written into {left}"))
-            .help("convert one of them with `.to(..)`"),
-    )
+    Err(Misfit::new(format!("{right} values are written into {left}"))
+        .help("convert one of them with `.to(..)`"))
 }

@@ -24,9 +24,7 @@ fn threefry2x32([k0, k1]: [u32; 2], [x0, x1]: [u32; 2]) -> [u32; 2] {
             x1 = x1.rotate_left(rotation) ^ x0;
         }
         x0 = x0.wrapping_add(keys[(group + 1) % 3]);
-        x1 = x1
-            .wrapping_add(keys[(group + 2) % 3])
-            .wrapping_add(group as u32 + 1);
+        x1 = x1.wrapping_add(keys[(group + 2) % 3]).wrapping_add(group as u32 + 1);
     }
     [x0, x1]
 }
@@ -47,10 +45,7 @@ impl Rules for Threefry {
     fn infer(&self, inputs: &[Aval]) -> Result<Vec<Aval>, Misfit> {
         arity::<4>(inputs)?;
         if let Some(other) = inputs.iter().find(|aval| aval.dtype != DType::U32) {
-            return Err(Misfit::new(format!(
-                "takes words of type u32, not {}",
-                other.dtype
-            )));
+            return Err(Misfit::new(format!("takes words of type u32, not {}", other.dtype)));
         }
         let aval = Aval::new(DType::U32, common_shape(inputs)?);
         Ok(vec![aval.clone(), aval])
@@ -65,14 +60,8 @@ impl Rules for Threefry {
             Lane::Each(words) => words[i],
         };
         let block = |i| threefry2x32([word(0, i), word(1, i)], [word(2, i), word(3, i)]);
-        let (first, second) = (0..shape.count())
-            .map(block)
-            .map(|[x0, x1]| (x0, x1))
-            .unzip();
-        vec![
-            Buffer::new(shape.clone(), first),
-            Buffer::new(shape, second),
-        ]
+        let (first, second) = (0..shape.count()).map(block).map(|[x0, x1]| (x0, x1)).unzip();
+        vec![Buffer::new(shape.clone(), first), Buffer::new(shape, second)]
     }
 
     fn jvp(
@@ -103,14 +92,8 @@ impl Rules for Threefry {
         vec![
             (Threefry, vec![scalar.clone(); 4]),
             (Threefry, vec![full.clone(); 4]),
-            (
-                Threefry,
-                vec![scalar.clone(), scalar.clone(), full.clone(), full.clone()],
-            ),
-            (
-                Threefry,
-                vec![full.clone(), full, scalar.clone(), scalar.clone()],
-            ),
+            (Threefry, vec![scalar.clone(), scalar.clone(), full.clone(), full.clone()]),
+            (Threefry, vec![full.clone(), full, scalar.clone(), scalar.clone()]),
             (Threefry, vec![scalar.clone(), scalar, empty.clone(), empty]),
         ]
     }
@@ -126,19 +109,13 @@ mod tests {
         let known = [
             ([0, 0], [0, 0], [0x6b20_0159, 0x99ba_4efe]),
             ([u32::MAX; 2], [u32::MAX; 2], [0x1cb9_96fc, 0xbb00_2be7]),
-            (
-                [0x1319_8a2e, 0x0370_7344],
-                [0x243f_6a88, 0x85a3_08d3],
-                [0xc492_3a9c, 0x483d_f7a0],
-            ),
+            ([0x1319_8a2e, 0x0370_7344], [0x243f_6a88, 0x85a3_08d3], [0xc492_3a9c, 0x483d_f7a0]),
         ];
         for (key, counter, block) in known {
             assert_eq!(threefry2x32(key, counter), block);
             let inputs = [key, counter].concat();
-            let inputs: Vec<Buffer> = inputs
-                .into_iter()
-                .map(|word| Buffer::new((), vec![word]))
-                .collect();
+            let inputs: Vec<Buffer> =
+                inputs.into_iter().map(|word| Buffer::new((), vec![word])).collect();
             let outputs = Threefry.eval(&inputs);
             assert_eq!([0, 1].map(|i| outputs[i].values::<u32>()[0]), block);
         }
@@ -150,9 +127,9 @@ mod tests {
         let counters = [[0, 1, 2], [5, 5, 9]];
         let [low, high] = counters.map(|words| Buffer::new([3], words.to_vec()));
         let outputs = Threefry.eval(&[key[0].clone(), key[1].clone(), low, high]);
-        for i in 0..3 {
-            let block = threefry2x32([7, 11], [counters[0][i], counters[1][i]]);
-            assert_eq!([0, 1].map(|word| outputs[word].values::<u32>()[i]), block);
+        let [first, second] = [0, 1].map(|word| outputs[word].values::<u32>());
+        for (i, (&low, &high)) in counters[0].iter().zip(&counters[1]).enumerate() {
+            assert_eq!(threefry2x32([7, 11], [low, high]), [first[i], second[i]]);
         }
     }
 }

@@ -69,9 +69,7 @@ impl Rules for Tap {
     fn from_params(name: &str, params: &Params) -> Option<Self> {
         (name == "debug_print").then_some(())?;
         match params.get("label")? {
-            Value::Text(label) => Some(Tap {
-                label: label.as_str().into(),
-            }),
+            Value::Text(label) => Some(Tap { label: label.as_str().into() }),
             _ => None,
         }
     }
@@ -112,9 +110,7 @@ impl Rules for Tap {
     }
 
     fn examples() -> Vec<Example<Self>> {
-        let tap = |label: &str| Tap {
-            label: label.into(),
-        };
+        let tap = |label: &str| Tap { label: label.into() };
         vec![
             (tap("x"), vec![Aval::scalar(DType::F64)]),
             (
@@ -132,10 +128,7 @@ mod tests {
 
     #[test]
     fn a_line_shows_label_and_values() {
-        let (x, y) = (
-            Buffer::new((), vec![0.5_f32]),
-            Buffer::new([2, 2], vec![1, 2, 3, 4]),
-        );
+        let (x, y) = (Buffer::new((), vec![0.5_f32]), Buffer::new([2, 2], vec![1, 2, 3, 4]));
         assert_eq!(line("loss", &[x, y]), "loss 0.5 [[1, 2], [3, 4]]");
         assert_eq!(line("here", &[]), "here");
         assert_eq!(line("", &[Buffer::new::<f32>([2, 0], vec![])]), "[[], []]");

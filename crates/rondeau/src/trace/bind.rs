@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Array;
 use super::array::Repr;
 use super::tracer::{innermost, record};
-use crate::buffer::{Buffer, DType};
+use crate::buffer::Buffer;
 use crate::error::{Error, Misfit, Result};
 use crate::ir::{Aval, Program};
 use crate::prim::Prim;
@@ -73,13 +73,4 @@ fn values(inputs: &[Array]) -> Vec<Buffer> {
         Repr::Traced(_) | Repr::Mistake(_) => unreachable!("internal: all inputs are values"),
     };
     inputs.iter().map(value).collect()
-}
-
-/// The array, if its elements are floats; else a mistake that names the operation.
-pub(crate) fn float_operand(x: &Array, op: &str, at: &'static Location<'static>) -> Result<Array> {
-    let aval = x.aval()?;
-    match aval.dtype {
-        DType::F32 | DType::F64 => Ok(x.clone()),
-        _ => Err(Error::dtype(op, "floats", &aval.to_string()).at(at)),
-    }
 }

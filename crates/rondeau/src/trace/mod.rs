@@ -10,6 +10,7 @@ mod control;
 mod display;
 mod index;
 mod methods;
+mod named;
 mod operators;
 mod shaping;
 mod tracer;
@@ -19,10 +20,12 @@ pub use control::{
     AssociativeOptions, ScanOptions, associative_scan, associative_scan_with, cond, debug_print,
     fori_loop, map, scan, scan_n, scan_reverse, scan_with, switch, while_loop,
 };
-pub use index::{Index, Indexer};
+pub use index::{Index, Indexer, NewAxis, Step};
 pub use methods::*;
+pub use named::{sort_by_keys, threefry2x32};
 pub use operators::{Argument, Operand};
 pub use shaping::{concatenate, dot_general, einsum, stack, where_};
 
-pub(crate) use bind::{apply, bind, bind1, float_operand};
+pub(crate) use bind::{apply, bind, bind1};
+pub(crate) use control::poisoned;
 pub(crate) use tracer::{Closed, is_traced, trace};

@@ -40,9 +40,7 @@ fn check_starts(operand: &Aval, sizes: &[usize], starts: &[Aval]) -> Result<(), 
     for start in starts {
         check_index(start)?;
         if start.rank() > 0 {
-            return Err(Misfit::new(format!(
-                "a start has no axes, and one is {start}"
-            )));
+            return Err(Misfit::new(format!("a start has no axes, and one is {start}")));
         }
     }
     Ok(())
@@ -54,11 +52,7 @@ fn clamped(starts: &[Buffer], sizes: &[usize], shape: &[usize]) -> Vec<usize> {
         Scalar::I32(start) => usize::try_from(start).unwrap_or(0).min(n - size),
         other => unreachable!("internal: infer let the start {other} through"),
     };
-    starts
-        .iter()
-        .zip(sizes.iter().zip(shape))
-        .map(clamp)
-        .collect()
+    starts.iter().zip(sizes.iter().zip(shape)).map(clamp).collect()
 }
 
 /// For a start for each example, the indices of its range in an axis of size `n`: `[examples, size]`.
@@ -84,23 +78,13 @@ fn take(b: &mut Builder, x: Batched, axis: usize, starts: Atom, size: usize) -> 
     };
     let n = b.aval(x).shape[n_batch];
     let indices = ranges(b, starts, size, n);
-    let rows = b.bind1(
-        Gather {
-            n_batch,
-            bounds: Bounds::Clip,
-        },
-        &[x, indices],
-    );
+    let rows = b.bind1(Gather { n_batch, bounds: Bounds::Clip }, &[x, indices]);
     b.move_axis(rows, 1, axis + 1)
 }
 
 /// Overwrites a range of each example. `x` and `update` have the axis of examples.
 fn put(b: &mut Builder, x: Atom, update: Atom, starts: &[Batched]) -> Atom {
-    let Some((axis, start)) = starts
-        .iter()
-        .enumerate()
-        .find(|(_, start)| start.is_mapped())
-    else {
+    let Some((axis, start)) = starts.iter().enumerate().find(|(_, start)| start.is_mapped()) else {
         let starts = starts.iter().map(|start| start.atom());
         let inputs: Vec<Atom> = [x, update, FIRST].into_iter().chain(starts).collect();
         return b.bind1(DynamicUpdate, &inputs);
@@ -120,11 +104,7 @@ fn put(b: &mut Builder, x: Atom, update: Atom, starts: &[Batched]) -> Atom {
     let indices = ranges(b, start.atom(), size, n);
     let rows = b.move_axis(x, axis + 1, 1);
     let slab = b.move_axis(slab, axis + 1, 1);
-    let scatter = Scatter {
-        n_batch: 1,
-        write: Write::Set,
-        bounds: Bounds::Clip,
-    };
+    let scatter = Scatter { n_batch: 1, write: Write::Set, bounds: Bounds::Clip };
     let rows = b.bind1(scatter, &[rows, indices, slab]);
     b.move_axis(rows, 1, axis + 1)
 }
@@ -132,17 +112,9 @@ fn put(b: &mut Builder, x: Atom, update: Atom, starts: &[Batched]) -> Atom {
 /// The starts with those replaced that a range leaves no choice.
 fn effective(starts: &[Batched], sizes: &[usize], shape: &[usize]) -> Vec<Batched> {
     let replace = |(&start, (size, n)): (&Batched, (&usize, &usize))| {
-        if size == n {
-            Batched::Shared(FIRST)
-        } else {
-            start
-        }
+        if size == n { Batched::Shared(FIRST) } else { start }
     };
-    starts
-        .iter()
-        .zip(sizes.iter().zip(shape))
-        .map(replace)
-        .collect()
+    starts.iter().zip(sizes.iter().zip(shape)).map(replace).collect()
 }
 
 impl Rules for DynamicSlice {
@@ -156,9 +128,7 @@ impl Rules for DynamicSlice {
 
     fn from_params(name: &str, params: &Params) -> Option<Self> {
         (name == "dynamic_slice").then_some(())?;
-        Some(DynamicSlice {
-            sizes: params.sizes("sizes")?,
-        })
+        Some(DynamicSlice { sizes: params.sizes("sizes")? })
     }
 
     fn infer(&self, inputs: &[Aval]) -> Result<Vec<Aval>, Misfit> {
@@ -211,16 +181,10 @@ impl Rules for DynamicSlice {
     fn batch(&self, b: &mut Builder, _size: usize, inputs: &[Batched]) -> Vec<Batched> {
         let operand = inputs[0];
         let aval = b.aval(operand.atom());
-        let shape = if operand.is_mapped() {
-            aval.row().shape
-        } else {
-            aval.shape.clone()
-        };
+        let shape = if operand.is_mapped() { aval.row().shape } else { aval.shape.clone() };
         let starts = effective(&inputs[1..], &self.sizes, &shape);
         // First the ranges that all examples share, then those that differ.
-        let mut first = DynamicSlice {
-            sizes: shape.to_vec(),
-        };
+        let mut first = DynamicSlice { sizes: shape.to_vec() };
         let mut shared = vec![FIRST; shape.rank()];
         for (axis, start) in starts.iter().enumerate() {
             if let Batched::Shared(start) = *start {
@@ -250,12 +214,7 @@ impl Rules for DynamicSlice {
         let example = |dtype: DType, shape: &[usize], sizes: &[usize]| {
             let starts = vec![start.clone(); shape.len()];
             let inputs = [vec![Aval::new(dtype, shape)], starts].concat();
-            (
-                DynamicSlice {
-                    sizes: sizes.to_vec(),
-                },
-                inputs,
-            )
+            (DynamicSlice { sizes: sizes.to_vec() }, inputs)
         };
         let mut examples = vec![
             example(DType::F64, &[], &[]),
@@ -289,9 +248,7 @@ impl Rules for DynamicUpdate {
 
     fn infer(&self, inputs: &[Aval]) -> Result<Vec<Aval>, Misfit> {
         let [operand, update, starts @ ..] = inputs else {
-            return Err(Misfit::new(
-                "takes an operand and an update, and one is missing",
-            ));
+            return Err(Misfit::new("takes an operand and an update, and one is missing"));
         };
         check_same_dtype(operand, update)?;
         check_starts(operand, &update.shape, starts)?;
@@ -346,9 +303,7 @@ impl Rules for DynamicUpdate {
             to[0] = Cotangent::Value(b.bind1(*self, &inputs));
         }
         if inputs[1].is_linear() {
-            let slice = DynamicSlice {
-                sizes: update.shape.to_vec(),
-            };
+            let slice = DynamicSlice { sizes: update.shape.to_vec() };
             to[1] = Cotangent::Value(b.bind1(slice, &[vec![ct], starts].concat()));
         }
         Ok(to)
@@ -357,11 +312,7 @@ impl Rules for DynamicUpdate {
     fn batch(&self, b: &mut Builder, size: usize, inputs: &[Batched]) -> Vec<Batched> {
         let shape = |b: &Builder, x: Batched| {
             let aval = b.aval(x.atom());
-            if x.is_mapped() {
-                aval.row().shape
-            } else {
-                aval.shape
-            }
+            if x.is_mapped() { aval.row().shape } else { aval.shape }
         };
         let (operand, update) = (inputs[0], inputs[1]);
         let (shape, sizes) = (shape(b, operand), shape(b, update));
@@ -417,13 +368,7 @@ fn write_range<T: Copy>(
                 return;
             }
             for (i, part) in update.chunks_exact(update.len() / size).enumerate() {
-                write_range(
-                    &mut values[(start + i) * stride..],
-                    strides,
-                    starts,
-                    sizes,
-                    part,
-                );
+                write_range(&mut values[(start + i) * stride..], strides, starts, sizes, part);
             }
         }
         _ => values[0] = update[0],
@@ -446,9 +391,7 @@ mod tests {
     fn slices_are_clamped_into_the_operand() {
         let slice = |i, j| {
             let prim = DynamicSlice { sizes: vec![2, 2] };
-            prim.eval(&[grid(), start(i), start(j)])[0]
-                .values::<i32>()
-                .to_vec()
+            prim.eval(&[grid(), start(i), start(j)])[0].values::<i32>().to_vec()
         };
         assert_eq!(slice(1, 1), [5, 6, 9, 10]);
         assert_eq!(slice(-7, 2), [2, 3, 6, 7]);
@@ -460,9 +403,7 @@ mod tests {
     fn updates_are_clamped_into_the_operand() {
         let update = |i, j| {
             let new = Buffer::new([2, 2], vec![-1, -2, -3, -4]);
-            DynamicUpdate.eval(&[grid(), new, start(i), start(j)])[0]
-                .values::<i32>()
-                .to_vec()
+            DynamicUpdate.eval(&[grid(), new, start(i), start(j)])[0].values::<i32>().to_vec()
         };
         assert_eq!(update(1, 1), [0, 1, 2, 3, 4, -1, -2, 7, 8, -3, -4, 11]);
         assert_eq!(update(9, -9), [0, 1, 2, 3, -1, -2, 6, 7, -3, -4, 10, 11]);
@@ -472,10 +413,7 @@ mod tests {
     fn a_range_of_the_whole_axis_has_no_choice() {
         let mut b = Builder::new();
         let x = b.input(Aval::new(DType::F32, [4, 3]));
-        let (i, j) = (
-            b.input(Aval::new(DType::I32, [8])),
-            b.input(Aval::new(DType::I32, [8])),
-        );
+        let (i, j) = (b.input(Aval::new(DType::I32, [8])), b.input(Aval::new(DType::I32, [8])));
         let prim = DynamicSlice { sizes: vec![4, 3] };
         let starts = [Batched::Mapped(i), Batched::Mapped(j)];
         let out = prim.batch(&mut b, 8, &[Batched::Shared(x), starts[0], starts[1]]);
@@ -488,11 +426,7 @@ mod tests {
         let x = b.input(Aval::new(DType::F32, [4, 3]));
         let i = b.input(Aval::new(DType::I32, [8]));
         let prim = DynamicSlice { sizes: vec![1, 3] };
-        let inputs = [
-            Batched::Shared(x),
-            Batched::Mapped(i),
-            Batched::Shared(FIRST),
-        ];
+        let inputs = [Batched::Shared(x), Batched::Mapped(i), Batched::Shared(FIRST)];
         let out = prim.batch(&mut b, 8, &inputs)[0].atom();
         assert_eq!(b.aval(out), Aval::new(DType::F32, [8, 1, 3]));
         let program = b.finish(vec![out]);

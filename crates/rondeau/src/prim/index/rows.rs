@@ -105,17 +105,10 @@ fn rows_shape(
         )));
     }
     if operand.shape[n_batch] == 0 && bounds == Bounds::Clip && indices.shape.count() > 0 {
-        return Err(Misfit::new(format!(
-            "axis {n_batch} of {operand} is empty, so no index fits"
-        ))
-        .help("index an axis that has elements, or drop what is outside"));
+        return Err(Misfit::new(format!("axis {n_batch} of {operand} is empty, so no index fits"))
+            .help("index an axis that has elements, or drop what is outside"));
     }
-    Ok(indices
-        .shape
-        .iter()
-        .chain(&operand.shape[n_batch + 1..])
-        .copied()
-        .collect())
+    Ok(indices.shape.iter().chain(&operand.shape[n_batch + 1..]).copied().collect())
 }
 
 /// Calls `at` with the place in memory of each index, in row-major order.
@@ -148,10 +141,7 @@ fn gather<T: Element>(prim: Gather, operand: &Buffer, indices: &[i32], n_indices
     }
     let mut groups = indices.chunks_exact(n_indices);
     for_each_place(batch, batch_strides, offset as isize, &mut |place| {
-        for &index in groups
-            .next()
-            .expect("internal: indices for each batch index")
-        {
+        for &index in groups.next().expect("internal: indices for each batch index") {
             let Some(row) = prim.bounds.place(index, *n) else {
                 values.resize(values.len() + row_count, T::default());
                 continue;
@@ -160,9 +150,7 @@ fn gather<T: Element>(prim: Gather, operand: &Buffer, indices: &[i32], n_indices
             if dense {
                 values.extend_from_slice(&data[start as usize..start as usize + row_count]);
             } else {
-                for_each_place(rest, strides, start, &mut |at| {
-                    values.push(data[at as usize])
-                });
+                for_each_place(rest, strides, start, &mut |at| values.push(data[at as usize]));
             }
         }
     });
@@ -175,17 +163,12 @@ impl Rules for Gather {
     }
 
     fn params(&self) -> Params {
-        Params::new()
-            .with("n_batch", self.n_batch)
-            .with("bounds", self.bounds.name())
+        Params::new().with("n_batch", self.n_batch).with("bounds", self.bounds.name())
     }
 
     fn from_params(name: &str, params: &Params) -> Option<Self> {
         (name == "gather").then_some(())?;
-        Some(Gather {
-            n_batch: params.size("n_batch")?,
-            bounds: Bounds::from_params(params)?,
-        })
+        Some(Gather { n_batch: params.size("n_batch")?, bounds: Bounds::from_params(params)? })
     }
 
     fn infer(&self, inputs: &[Aval]) -> Result<Vec<Aval>, Misfit> {
@@ -229,11 +212,7 @@ impl Rules for Gather {
             return Ok(vec![Cotangent::Zero; 2]);
         };
         let zeros = b.full(0.0, aval);
-        let scatter = Scatter {
-            n_batch: self.n_batch,
-            write: Write::Add,
-            bounds: self.bounds,
-        };
+        let scatter = Scatter { n_batch: self.n_batch, write: Write::Add, bounds: self.bounds };
         let to_operand = b.bind1(scatter, &[zeros, inputs[1].known(), ct]);
         Ok(vec![Cotangent::Value(to_operand), Cotangent::Zero])
     }
@@ -248,13 +227,7 @@ impl Rules for Gather {
             }
             (operand, indices) => {
                 let inputs = [operand.materialize(b, size), indices.materialize(b, size)];
-                b.bind1(
-                    Gather {
-                        n_batch: self.n_batch + 1,
-                        ..*self
-                    },
-                    &inputs,
-                )
+                b.bind1(Gather { n_batch: self.n_batch + 1, ..*self }, &inputs)
             }
         };
         vec![Batched::Mapped(rows)]
@@ -323,20 +296,14 @@ impl Scatter {
         let board = Aval::new(DType::I32, &operand.shape[..=self.n_batch]);
         let board = b.full(0.0, &board);
         let board = b.bind1(self, &[board, indices, numbers]);
-        let gather = Gather {
-            n_batch: self.n_batch,
-            bounds: self.bounds,
-        };
+        let gather = Gather { n_batch: self.n_batch, bounds: self.bounds };
         let last = b.bind1(gather, &[board, indices]);
         b.binary(Binary::Eq, last, numbers)
     }
 
     /// The part of the operand's cotangent that belongs to the updates.
     fn to_updates(self, b: &mut Builder, operand: &Aval, indices: Atom, ct: Atom) -> Atom {
-        let gather = Gather {
-            n_batch: self.n_batch,
-            bounds: self.bounds,
-        };
+        let gather = Gather { n_batch: self.n_batch, bounds: self.bounds };
         let rows = b.bind1(gather, &[ct, indices]);
         let indices_shape = b.aval(indices).shape;
         let n_indices: usize = indices_shape[self.n_batch..].iter().product();
@@ -459,14 +426,8 @@ impl Rules for Scatter {
     }
 
     fn batch(&self, b: &mut Builder, size: usize, inputs: &[Batched]) -> Vec<Batched> {
-        let inputs: Vec<Atom> = inputs
-            .iter()
-            .map(|input| input.materialize(b, size))
-            .collect();
-        let scatter = Scatter {
-            n_batch: self.n_batch + 1,
-            ..*self
-        };
+        let inputs: Vec<Atom> = inputs.iter().map(|input| input.materialize(b, size)).collect();
+        let scatter = Scatter { n_batch: self.n_batch + 1, ..*self };
         vec![Batched::Mapped(b.bind1(scatter, &inputs))]
     }
 
@@ -482,14 +443,7 @@ impl Rules for Scatter {
                 }
                 let Gather { n_batch, bounds } = gather;
                 let inputs = [avals.as_slice(), &updates].concat();
-                examples.push((
-                    Scatter {
-                        n_batch,
-                        write,
-                        bounds,
-                    },
-                    inputs,
-                ));
+                examples.push((Scatter { n_batch, write, bounds }, inputs));
             }
         }
         examples
@@ -510,22 +464,14 @@ mod tests {
 
     fn gathered(bounds: Bounds, operand: &Buffer, at: &[i32]) -> Vec<i32> {
         let prim = Gather { n_batch: 0, bounds };
-        prim.eval(&[operand.clone(), indices(at)])[0]
-            .values::<i32>()
-            .to_vec()
+        prim.eval(&[operand.clone(), indices(at)])[0].values::<i32>().to_vec()
     }
 
     fn scattered(write: Write, bounds: Bounds, at: &[i32], updates: &[i32]) -> Vec<i32> {
         let operand = Buffer::new([3], vec![10, 20, 30]);
         let updates = indices(updates);
-        let prim = Scatter {
-            n_batch: 0,
-            write,
-            bounds,
-        };
-        prim.eval(&[operand, indices(at), updates])[0]
-            .values::<i32>()
-            .to_vec()
+        let prim = Scatter { n_batch: 0, write, bounds };
+        prim.eval(&[operand, indices(at), updates])[0].values::<i32>().to_vec()
     }
 
     #[test]
@@ -561,17 +507,10 @@ mod tests {
     fn each_batch_index_has_its_own_rows() {
         let operand = Buffer::new([2, 2, 2], (0..8).collect());
         let at = Buffer::new([2, 3], vec![0, 1, 1, 1, 0, 9]);
-        let prim = Gather {
-            n_batch: 1,
-            bounds: Bounds::Clip,
-        };
+        let prim = Gather { n_batch: 1, bounds: Bounds::Clip };
         let rows = &prim.eval(&[operand.clone(), at.clone()])[0];
         assert_eq!(*rows.values::<i32>(), [0, 1, 2, 3, 2, 3, 6, 7, 4, 5, 6, 7]);
-        let prim = Scatter {
-            n_batch: 1,
-            write: Write::Add,
-            bounds: Bounds::Drop,
-        };
+        let prim = Scatter { n_batch: 1, write: Write::Add, bounds: Bounds::Drop };
         let ones = Buffer::new([2, 3, 2], vec![1; 12]);
         let sums = &prim.eval(&[operand, at, ones])[0];
         assert_eq!(*sums.values::<i32>(), [1, 2, 4, 5, 5, 6, 7, 8]);
@@ -580,21 +519,7 @@ mod tests {
     #[test]
     fn an_empty_axis_has_no_rows_to_clip_to() {
         let avals = [Aval::new(DType::F32, [0, 2]), Aval::new(DType::I32, [3])];
-        assert!(
-            Gather {
-                n_batch: 0,
-                bounds: Bounds::Clip
-            }
-            .infer(&avals)
-            .is_err()
-        );
-        assert!(
-            Gather {
-                n_batch: 0,
-                bounds: Bounds::Drop
-            }
-            .infer(&avals)
-            .is_ok()
-        );
+        assert!(Gather { n_batch: 0, bounds: Bounds::Clip }.infer(&avals).is_err());
+        assert!(Gather { n_batch: 0, bounds: Bounds::Drop }.infer(&avals).is_ok());
     }
 }

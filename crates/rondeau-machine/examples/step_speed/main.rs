@@ -1,0 +1,119 @@
+//! Nanoseconds a step of recurrent loops, in machine code and in the tile machine.
+//!
+//! If `LIMIT` names a program that prints `"ns_per_step":…` for the arguments `H B T`, its figure of the same
+//! minute stands beside ours.
+
+mod cells;
+
+use rondeau_machine::code::{Code, DType};
+use rondeau_machine::{Arena, Executable, Executor, as_bytes, as_bytes_mut};
+use std::time::Instant;
+
+/// The least time of a call in nanoseconds, and the median.
+fn measure(mut call: impl FnMut()) -> (f64, f64) {
+    call();
+    let (start, mut ns) = (Instant::now(), vec![]);
+    while ns.len() < 7 || (start.elapsed().as_secs_f64() < 0.3 && ns.len() < 400) {
+        let t = Instant::now();
+        call();
+        ns.push(t.elapsed().as_nanos() as f64);
+    }
+    ns.sort_by(f64::total_cmp);
+    (ns[0], ns[ns.len() / 2])
+}
+
+fn inputs(code: &Code) -> Vec<Vec<f32>> {
+    let needs = code.check().expect("the code is right");
+    let mut seed = 88172645463325252u64;
+    let mut number = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed >> 40) as f32 / 16777216.0 * 2.0 - 1.0
+    };
+    needs
+        .inputs
+        .iter()
+        .map(|i| (0..i.0 / 4).map(|_| number() * 0.3).collect())
+        .collect()
+}
+
+fn time(code: &Code, executor: Executor, n_steps: usize) -> f64 {
+    let exe = Executable::new(code, executor).expect("the code is right");
+    if std::env::var_os("EXPLAIN").is_some() {
+        eprintln!("{}", exe.explain());
+    }
+    let inputs = inputs(code);
+    let inputs: Vec<_> = inputs.iter().map(|i| as_bytes(i)).collect();
+    let mut outputs: Vec<Vec<f32>> = exe
+        .needs()
+        .outputs
+        .iter()
+        .map(|o| vec![0.0; o.0 / 4])
+        .collect();
+    let mut arena = Arena::new();
+    let (_, median) = measure(|| {
+        let mut outputs: Vec<_> = outputs.iter_mut().map(|o| as_bytes_mut(o)).collect();
+        exe.run(&inputs, &mut outputs, &mut arena, &|_| {})
+            .expect("the call fits");
+    });
+    median / n_steps as f64
+}
+
+fn limit(h: usize, b: usize, t: usize) -> Option<f64> {
+    let program = std::env::var_os("LIMIT")?;
+    let args = [h, b, t].map(|n| n.to_string());
+    let output = std::process::Command::new(program)
+        .args(args)
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let (_, rest) = text.split_once("\"ns_per_step\":")?;
+    rest.split([',', '}']).next()?.trim().parse().ok()
+}
+
+fn main() {
+    let only = std::env::args().nth(1);
+    let wanted = |name: &str| only.as_deref().is_none_or(|o| name.contains(o));
+    println!(
+        "{:<22} {:>10} {:>10} {:>10} {:>8}",
+        "ns a step", "limit", "native", "vm", "ratio"
+    );
+    let row = |name: String, limit: Option<f64>, code: &Code, t: usize| {
+        let native = time(code, Executor::Best, t);
+        let vm = time(code, Executor::Vm, t);
+        let (limit, ratio) = match limit {
+            Some(limit) => (format!("{limit:.1}"), format!("{:.2}", native / limit)),
+            None => ("-".into(), "-".into()),
+        };
+        println!("{name:<22} {limit:>10} {native:>10.1} {vm:>10.1} {ratio:>8}");
+    };
+    for (h, b, t) in [
+        (8, 1, 1000),
+        (16, 1, 1000),
+        (32, 1, 1000),
+        (64, 1, 1000),
+        (128, 1, 500),
+        (256, 1, 200),
+        (512, 1, 60),
+        (8, 32, 500),
+        (16, 32, 500),
+        (32, 32, 500),
+        (64, 32, 200),
+        (128, 32, 100),
+        (256, 32, 40),
+        (512, 32, 10),
+    ] {
+        let name = format!("gru H={h} B={b}");
+        if wanted(&name) {
+            let code = cells::gru(DType::F32, h, b, t);
+            row(name, limit(h, b, t), &code, t);
+        }
+    }
+    for n in [16, 64, 256, 1024, 4096] {
+        let name = format!("lorenz N={n}");
+        if wanted(&name) {
+            row(name, None, &cells::lorenz(DType::F32, n, 1000), 1000);
+        }
+    }
+}

@@ -1,0 +1,556 @@
+//! The kernel IR: what an executor runs. It knows buffers, strides and loops, and no programs.
+//!
+//! # For the author of a lowering
+//!
+//! A [`Code`] is a list of [`Buffer`]s and a list of [`Stmt`]s that run in order. All shapes are static.
+//!
+//! **Buffers** are untyped ranges of bytes: an external input (read only), an external output, a range of the
+//! arena (planned by the lowering; ranges may overlap when their lives do not), or a constant. Arena ranges hold
+//! garbage until written, and are best aligned to 64 bytes.
+//!
+//! **A [`View`]** names the elements that a kernel touches: element `i` of the kernel's iteration space, in the
+//! steps `t` of the enclosing loops, lies at
+//! `offset + Σ strides[d]·i[d] + Σ (advance[l].stride·t[l] + advance[l].parity·(t[l] mod 2))`, in elements of
+//! the view's type. So:
+//!
+//! | to say | write |
+//! |---|---|
+//! | `xs[t]`, a row of n | `View::new(xs, F32).strides([1]).advance(level, n)` |
+//! | `ys[T-1-t]` (a reverse scan) | `.offset((T - 1) * n)` and `.advance(level, -n)` |
+//! | broadcast along a dimension | stride 0 there |
+//! | a flip | `.offset(n - 1)` and stride -1 |
+//! | a carry in a double buffer of `2 n`: read | `.alternate(level, n)` |
+//! | ... and written in the same step | `.offset(n)` and `.alternate(level, -n)` |
+//! | the last carry after `T` steps | `.offset((T % 2) * n)` |
+//!
+//! A carry that a kernel reads only at the element that it writes (`h' = f(h)`) can stay in one buffer: a store
+//! may lie exactly on a load. A carry that a `Mat` reads as a whole needs the double buffer.
+//!
+//! **Kernels.** [`Map`] computes a DAG at each point of up to [`MAX_DIMS`] dimensions; copies, fills, broadcasts,
+//! transpositions, concatenation (one `Map` a part) and padding (a fill and a copy) are `Map`s too. Merge
+//! dimensions where strides allow, and put the dimension with strides 1 and 0 innermost: such kernels run as
+//! vectors. [`Mat`] computes products with weights and then a DAG (the epilogue) at each output, so that a gated
+//! recurrent unit is two `Mat`s. Products that share one `source` are summed in one pass. Weights that stay the
+//! same through a loop are rearranged before it by [`Pack`]. [`Gemm`] is the product for everything else: big,
+//! integer, or both sides changing (put it in a `Loop` for batch dimensions). [`Reduce`] computes a DAG at each
+//! point and combines along the last dimensions. [`Gather`] and [`Scatter`] index by data, and with indices of
+//! stride 0 everywhere they are dynamic slice and dynamic update slice. [`Cumulative`] and [`Sort`] work along
+//! one dimension.
+//!
+//! **Control.** [`Stmt::Loop`] repeats its body; it adds one level, outermost is level 0, so `advance` has one
+//! entry an enclosing loop (missing entries are 0). A loop over a batch dimension is as good as a loop over time.
+//! [`Stmt::While`] and [`Stmt::Switch`] choose by data in buffers and add no level. The carry of a `While` is
+//! updated in place: the body computes the new one elsewhere and copies it.
+//!
+//! # Meaning, bit for bit
+//!
+//! Every executor computes the same bits (NaNs only as a class). A [`Mat`] sums each product in `chains` chains:
+//! chain `s` sums the terms `k ≡ s (mod chains)` in order of `k` with fused multiply-adds; chain 0 starts from
+//! `init`, the others from 0; then the upper half of the chains is added to the lower half until one is left. A
+//! [`Gemm`] of floats sums as [`crate::gemm`] says, one of integers in order of `k`. A [`Reduce`] is defined at
+//! [`Combine`]. DAGs are not contracted.
+//!
+//! # Hazards
+//!
+//! Statements run one after the other; within one kernel points run in any order. So a store must not touch what
+//! another point of the same kernel loads or stores: `check` accepts a store that lies exactly on a load or that
+//! it can see to be disjoint. A `source` or `weights` must be disjoint from all stores of its kernel.
+
+use std::sync::Arc;
+
+pub use crate::dag::{Binary, DType, Node, Unary, Val};
+
+/// The most dimensions of a kernel's iteration space.
+pub const MAX_DIMS: usize = 6;
+
+/// The bytes of one block of packed weights, and the best alignment of a buffer.
+pub const BLOCK_BYTES: usize = 64;
+
+/// A whole computation: buffers, and statements that run in order.
+#[derive(Clone, Debug, Default)]
+pub struct Code {
+    /// All memory that the statements touch.
+    pub buffers: Vec<Buffer>,
+    /// What happens.
+    pub body: Vec<Stmt>,
+}
+
+/// The name of a buffer: its position in [`Code::buffers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub u32);
+
+/// A range of bytes.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    /// The length.
+    pub bytes: usize,
+    /// Where the bytes are.
+    pub place: Place,
+}
+
+/// Where a buffer is.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// The input of this number; read only. Several buffers may name one input.
+    Input(usize),
+    /// The output of this number. Several buffers may name one output.
+    Output(usize),
+    /// The arena from this byte on.
+    Arena(usize),
+    /// The code itself; read only.
+    Constant(Arc<[u8]>),
+}
+
+/// Where a kernel's elements lie in a buffer; the module's documentation has the formula.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// The type of the elements.
+    pub dtype: DType,
+    /// The first element, in elements from the start of the buffer.
+    pub offset: i64,
+    /// One for each dimension of the iteration space, outermost first.
+    pub strides: Vec<i64>,
+    /// One for each enclosing loop, outermost first; missing ones stand still.
+    pub advance: Vec<Advance>,
+}
+
+/// How a view moves from step to step of a loop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Advance {
+    /// Elements a step.
+    pub stride: i64,
+    /// Elements that are added in odd steps.
+    pub parity: i64,
+}
+
+impl View {
+    /// The single element at the start of `buffer`.
+    pub fn new(buffer: BufferId, dtype: DType) -> View {
+        View {
+            buffer,
+            dtype,
+            offset: 0,
+            strides: vec![],
+            advance: vec![],
+        }
+    }
+
+    /// The view moved to start at this element.
+    pub fn offset(mut self, offset: i64) -> View {
+        self.offset = offset;
+        self
+    }
+
+    /// The view with these strides.
+    pub fn strides(mut self, strides: impl Into<Vec<i64>>) -> View {
+        self.strides = strides.into();
+        self
+    }
+
+    /// The view moving by `stride` in each step of the loop at `level`.
+    pub fn advance(mut self, level: usize, stride: i64) -> View {
+        self.level(level).stride = stride;
+        self
+    }
+
+    /// The view moved by `parity` in the odd steps of the loop at `level`.
+    pub fn alternate(mut self, level: usize, parity: i64) -> View {
+        self.level(level).parity = parity;
+        self
+    }
+
+    fn level(&mut self, level: usize) -> &mut Advance {
+        if self.advance.len() <= level {
+            self.advance.resize(level + 1, Advance::default());
+        }
+        &mut self.advance[level]
+    }
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+pub enum Stmt {
+    /// Elementwise arithmetic.
+    Map(Map),
+    /// Products with weights, and elementwise arithmetic on them.
+    Mat(Mat),
+    /// Rearranges weights for a [`Mat`].
+    Pack(Pack),
+    /// A general matrix product.
+    Gemm(Gemm),
+    /// Combines elements along dimensions.
+    Reduce(Reduce),
+    /// Running combinations along one dimension.
+    Cumulative(Cumulative),
+    /// Sorts along one dimension.
+    Sort(Sort),
+    /// Reads at indices that are data.
+    Gather(Gather),
+    /// Writes at indices that are data.
+    Scatter(Scatter),
+    /// Repeats a body a fixed number of times.
+    Loop(Loop),
+    /// Repeats a body while a flag is true.
+    While(While),
+    /// Runs one of several bodies.
+    Switch(Switch),
+    /// Shows a value to the caller.
+    Tap(Tap),
+}
+
+/// Elementwise arithmetic over an iteration space.
+#[derive(Clone, Debug)]
+pub struct Map {
+    /// The iteration space, outermost dimension first; at most [`MAX_DIMS`].
+    pub dims: Vec<usize>,
+    /// What [`Node::Load`] reads; strides as `dims`.
+    pub loads: Vec<View>,
+    /// What is computed at each point.
+    pub dag: Vec<Node>,
+    /// What is written at each point.
+    pub stores: Vec<Store>,
+}
+
+/// One value of a DAG written to memory.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// The value.
+    pub value: Val,
+    /// Where; each point of the iteration space has its own element.
+    pub to: View,
+}
+
+/// Products with weights, then a DAG at each output: the work of a recurrent step.
+///
+/// `Product(p)[row, col] = init + Σ_k source[row, k] · weights[k, col]`; the loads and stores of the DAG have
+/// strides for `[row, col]`. Columns are the vectorized dimension.
+#[derive(Clone, Debug)]
+pub struct Mat {
+    /// The number of rows: the batch, or 1.
+    pub rows: usize,
+    /// The number of columns: the outputs of each product.
+    pub cols: usize,
+    /// In how many chains each product is summed: 1, 2, 4 or 8; see [`Mat::chains_for`].
+    pub chains: usize,
+    /// The sums that the DAG reads as [`Node::Product`].
+    pub products: Vec<Product>,
+    /// What [`Node::Load`] reads; strides for `[row, col]`.
+    pub loads: Vec<View>,
+    /// What is computed at each output.
+    pub dag: Vec<Node>,
+    /// What is written at each output; strides for `[row, col]`.
+    pub stores: Vec<Store>,
+}
+
+/// One sum of products in a [`Mat`]; floats.
+#[derive(Clone, Debug)]
+pub struct Product {
+    /// The number of terms.
+    pub depth: usize,
+    /// The side that changes: strides for `[row, k]`.
+    pub source: View,
+    /// The side that is broadcast over the rows.
+    pub weights: Weights,
+    /// What the sum starts from: 0, or the load of this number.
+    pub init: Option<u32>,
+}
+
+/// The weights of a [`Product`].
+#[derive(Clone, Debug)]
+pub enum Weights {
+    /// As [`Pack`] left them; the view has no strides.
+    Packed(View, Packed),
+    /// Anywhere: strides for `[k, col]`. Fast where the stride of `col` is 1.
+    Strided(View),
+}
+
+impl Mat {
+    /// Returns the number of chains that keeps a processor busy without costing exactness anything.
+    pub fn chains_for(rows: usize, cols: usize, n_products: usize) -> usize {
+        match rows * cols.div_ceil(16) * n_products {
+            0..=1 => 8,
+            2..=3 => 4,
+            4..=7 => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// How packed weights lie: panels of columns, in each of them `k` is the slow direction.
+///
+/// Columns are padded with zeros to whole blocks of [`BLOCK_BYTES`]. Panel `p` holds the columns from
+/// `p * panel` on, `panel` of them or what is left in whole blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// The type, `F32` or `F64`.
+    pub dtype: DType,
+    /// The number of terms.
+    pub depth: usize,
+    /// The number of columns, without padding.
+    pub cols: usize,
+    /// Columns in a panel, a multiple of [`Packed::lanes`].
+    pub panel: usize,
+}
+
+impl Packed {
+    /// The layout that suits a `Mat` with this number of rows and products.
+    pub fn for_mat(
+        dtype: DType,
+        depth: usize,
+        cols: usize,
+        rows: usize,
+        n_products: usize,
+    ) -> Packed {
+        let lanes = BLOCK_BYTES / dtype.size();
+        // One row needs eight sums in flight; several rows bring their own.
+        let blocks = if rows >= 4 {
+            2
+        } else {
+            8 / n_products.clamp(1, 8)
+        };
+        let blocks = blocks.min(cols.div_ceil(lanes)).max(1);
+        Packed {
+            dtype,
+            depth,
+            cols,
+            panel: blocks * lanes,
+        }
+    }
+
+    /// Returns the elements of a block of [`BLOCK_BYTES`].
+    pub fn lanes(&self) -> usize {
+        BLOCK_BYTES / self.dtype.size()
+    }
+
+    /// Returns the number of columns with their padding.
+    pub fn padded_cols(&self) -> usize {
+        self.cols.next_multiple_of(self.lanes())
+    }
+
+    /// Returns the number of elements of the whole.
+    pub fn len(&self) -> usize {
+        self.padded_cols() * self.depth
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the width of the panel that holds column `col`.
+    pub fn width_at(&self, col: usize) -> usize {
+        self.panel
+            .min(self.padded_cols() - col / self.panel * self.panel)
+    }
+
+    /// Returns the position of one weight.
+    pub fn position(&self, k: usize, col: usize) -> usize {
+        let first = col / self.panel * self.panel;
+        first * self.depth + k * self.width_at(col) + (col - first)
+    }
+}
+
+/// Rearranges weights for a [`Mat`].
+#[derive(Clone, Debug)]
+pub struct Pack {
+    /// The layout to make.
+    pub layout: Packed,
+    /// The weights: strides for `[k, col]`.
+    pub from: View,
+    /// The first element of the packed weights; no strides.
+    pub to: View,
+}
+
+/// A general matrix product, `to[m, n] = init[m, n] + Σ_k a[m, k] · b[k, n]`; not `Bool`.
+#[derive(Clone, Debug)]
+pub struct Gemm {
+    /// Rows.
+    pub m: usize,
+    /// Columns.
+    pub n: usize,
+    /// Terms.
+    pub k: usize,
+    /// The left side: strides for `[m, k]`.
+    pub a: View,
+    /// The right side: strides for `[k, n]`.
+    pub b: View,
+    /// What the sums start from, 0 if absent: strides for `[m, n]`. May lie exactly on `to`.
+    pub init: Option<View>,
+    /// The result: strides for `[m, n]`.
+    pub to: View,
+}
+
+/// Computes a DAG at each point of `dims` x `reduced`, and combines its values along `reduced`.
+#[derive(Clone, Debug)]
+pub struct Reduce {
+    /// The dimensions that stay.
+    pub dims: Vec<usize>,
+    /// The dimensions that go, in the order in which their points are counted; with `dims` at most [`MAX_DIMS`].
+    pub reduced: Vec<usize>,
+    /// What [`Node::Load`] reads: strides for `dims`, then `reduced`.
+    pub loads: Vec<View>,
+    /// What is computed at each point.
+    pub dag: Vec<Node>,
+    /// What is combined, and where to.
+    pub outputs: Vec<Reduction>,
+}
+
+/// One output of a [`Reduce`].
+#[derive(Clone, Debug)]
+pub struct Reduction {
+    /// How values are combined.
+    pub combine: Combine,
+    /// The value of the DAG.
+    pub value: Val,
+    /// Where the result goes: strides for `dims`. `I32` for `ArgMax` and `ArgMin`, else the type of the value.
+    pub to: View,
+}
+
+/// How a [`Reduce`] combines values.
+///
+/// Point `j` of the reduced dimensions (in row-major order) goes to chain `j mod 16`, in order of `j`. Each chain
+/// starts from the identity, and then the upper half of the chains is combined into the lower half until one
+/// is left. Without points the result is the identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Combine {
+    /// The sum, from 0; not `Bool`.
+    Sum,
+    /// The product, from 1; not `Bool`.
+    Prod,
+    /// The maximum, as [`Binary::Max`], from the lowest value.
+    Max,
+    /// The minimum, as [`Binary::Min`], from the highest value.
+    Min,
+    /// The conjunction, from all ones; `Bool` and integers.
+    And,
+    /// The disjunction, from zero; `Bool` and integers.
+    Or,
+    /// The exclusive disjunction, from zero; `Bool` and integers.
+    Xor,
+    /// The first index of the maximum, NaN above all; not `Bool`. 0 without points.
+    ArgMax,
+    /// The first index of the minimum, NaN below all; not `Bool`. 0 without points.
+    ArgMin,
+}
+
+/// Running combinations: `to[.., i]` combines `from[.., 0..=i]` in order.
+#[derive(Clone, Debug)]
+pub struct Cumulative {
+    /// How values are combined; not `ArgMax` or `ArgMin`.
+    pub combine: Combine,
+    /// The iteration space; combinations run along the last dimension.
+    pub dims: Vec<usize>,
+    /// The values: strides for `dims`.
+    pub from: View,
+    /// The results: strides for `dims`. May lie exactly on `from`.
+    pub to: View,
+}
+
+/// Sorts along the last dimension, stable; NaNs come last, and -0 equals 0.
+#[derive(Clone, Debug)]
+pub struct Sort {
+    /// The iteration space; sorted along the last dimension.
+    pub dims: Vec<usize>,
+    /// The values: strides for `dims`.
+    pub from: View,
+    /// The sorted values: strides for `dims`. May lie exactly on `from`.
+    pub to: Option<View>,
+    /// Where each sorted value was, an `I32`: strides for `dims`.
+    pub to_indices: Option<View>,
+    /// The largest first; NaNs still last.
+    pub descending: bool,
+}
+
+/// One index that is data.
+#[derive(Clone, Debug)]
+pub struct Index {
+    /// The indices, `I32` or `U32`: strides for the dimensions of the kernel.
+    pub view: View,
+    /// How many positions there are.
+    pub len: usize,
+    /// Elements between one position and the next.
+    pub stride: i64,
+}
+
+/// What happens to an index outside of `0..len`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutOfBounds {
+    /// The nearest position takes its place.
+    Clip,
+    /// A [`Gather`] gives these bits instead; a [`Scatter`] does nothing.
+    Drop(u64),
+}
+
+/// `to[i] = from[i, and Σ indices[i]·stride on]`.
+#[derive(Clone, Debug)]
+pub struct Gather {
+    /// The iteration space.
+    pub dims: Vec<usize>,
+    /// The indices, together.
+    pub indices: Vec<Index>,
+    /// What happens outside.
+    pub out_of_bounds: OutOfBounds,
+    /// Where the values are when all indices are 0: strides for `dims`.
+    pub from: View,
+    /// Where the values go: strides for `dims`.
+    pub to: View,
+}
+
+/// `to[i, and Σ indices[i]·stride on]` combined with `from[i]`, point by point in row-major order.
+#[derive(Clone, Debug)]
+pub struct Scatter {
+    /// The iteration space.
+    pub dims: Vec<usize>,
+    /// The indices, together.
+    pub indices: Vec<Index>,
+    /// What happens outside.
+    pub out_of_bounds: OutOfBounds,
+    /// How a value meets what is there: it takes its place, or is combined (not `ArgMax` or `ArgMin`).
+    pub combine: Option<Combine>,
+    /// The values: strides for `dims`.
+    pub from: View,
+    /// Where the values go when all indices are 0: strides for `dims`.
+    pub to: View,
+}
+
+/// Repeats a body a fixed number of times.
+#[derive(Clone, Debug)]
+pub struct Loop {
+    /// How often; at most `i32::MAX`.
+    pub n_steps: usize,
+    /// What is repeated.
+    pub body: Vec<Stmt>,
+}
+
+/// Runs `cond`, and while it leaves `flag` true, `body` and `cond` again.
+#[derive(Clone, Debug)]
+pub struct While {
+    /// Computes the flag.
+    pub cond: Vec<Stmt>,
+    /// A `Bool`; no strides.
+    pub flag: View,
+    /// What is repeated.
+    pub body: Vec<Stmt>,
+}
+
+/// Runs one of several bodies.
+#[derive(Clone, Debug)]
+pub struct Switch {
+    /// Which, an `I32` or `U32`; clamped to what there is. No strides.
+    pub index: View,
+    /// The bodies; at least one.
+    pub branches: Vec<Vec<Stmt>>,
+}
+
+/// Shows a value to the caller.
+#[derive(Clone, Debug)]
+pub struct Tap {
+    /// Says which tap, to the caller.
+    pub id: u64,
+    /// The shape of the value.
+    pub dims: Vec<usize>,
+    /// The value, row-major without gaps: strides for `dims`.
+    pub view: View,
+}

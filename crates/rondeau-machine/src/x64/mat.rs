@@ -1,0 +1,642 @@
+//! Products with weights as machine code.
+//!
+//! A tile is some rows by some vectors of columns. Its sums stay in registers while the terms go by: the source's
+//! elements are broadcast, the weights come as vectors. Then the DAG follows, on the sums where they are. Loops
+//! go over panels of columns, and inside over tiles of rows.
+
+use super::Generator;
+use super::encode::{Asm, Gpr, If, Isa, Mem, Op, RAX, RCX, Rm, Vec as Reg, Width};
+use super::frame::{POINTERS, Pointers, SPILLS};
+use super::map::{Elementwise, Point, Port, form_of, is_wide, needed, width_for};
+use super::regs::{Setting, TAIL, VEX_TAIL, n_registers};
+use super::vir::{self, Block, Form, V};
+use crate::code::{Mat, View, Weights};
+use crate::dag::{DType, Node};
+use std::cell::RefCell;
+
+/// Passes are unrolled up to this many multiplications.
+const UNROLLED: usize = 256;
+
+/// A place that terms start from.
+#[derive(Clone, Copy, PartialEq)]
+struct Side {
+    pointer: usize,
+    disp: i32,
+}
+
+/// Products with one source and one depth, summed in one pass.
+struct Pass {
+    depth: usize,
+    source: Side,
+    by_row: i32,
+    by_k: i32,
+    /// Positions among the products.
+    products: Vec<usize>,
+}
+
+/// The weights of a product.
+#[derive(Clone, Copy)]
+struct Panel {
+    side: Side,
+    depth: usize,
+    /// Bytes from term to term in a strided layout; packed panels have their own width.
+    by_k: Option<i32>,
+}
+
+struct Kernel<'a> {
+    k: &'a Mat,
+    elementwise: Elementwise<'a>,
+    passes: Vec<Pass>,
+    panels: Vec<Panel>,
+    inits: Vec<Option<Port>>,
+    pointers: Pointers,
+    shape: Shape,
+}
+
+/// How the outputs are divided.
+#[derive(Clone, Copy)]
+struct Shape {
+    wide: bool,
+    size: usize,
+    width: Width,
+    lanes: usize,
+    /// Rows of a tile, and how many such tiles.
+    tile_rows: usize,
+    row_tiles: usize,
+    /// Vectors of a tile.
+    tile_vectors: usize,
+    /// Columns of a panel, and how many whole panels.
+    panel: usize,
+    panels: usize,
+}
+
+/// A tile: its rows and vectors relative to where the pointers are.
+struct Tile<'a> {
+    row: usize,
+    rows: usize,
+    /// The first column of the panel, and the panel's width with padding.
+    first: usize,
+    padded: usize,
+    /// The first column of each vector in its panel, and whether it is the tail.
+    vectors: &'a [(usize, bool)],
+}
+
+impl Shape {
+    fn new(isa: Isa, k: &Mat, wide: bool) -> Result<Shape, String> {
+        let size = if wide { 8 } else { 4 };
+        let (width, lanes) = width_for(isa, wide, k.cols);
+        let n = k.products.len();
+        let sums = match isa {
+            Isa::Evex => 24,
+            Isa::Vex => 12,
+        };
+        let mut panel = None;
+        for p in &k.products {
+            if let Weights::Packed(_, layout) = &p.weights {
+                if panel.is_some_and(|p| p != layout.panel) {
+                    return Err("weights with panels of several widths".into());
+                }
+                panel = Some(layout.panel);
+            }
+        }
+        let wanted = if k.rows == 1 {
+            (16.min(sums) / (n * k.chains)).max(1)
+        } else {
+            (4 / n).max(1)
+        };
+        let panel = panel.unwrap_or(wanted * lanes);
+        let tile_vectors = wanted
+            .min(panel.div_ceil(lanes))
+            .min(k.cols.div_ceil(lanes));
+        let most = (sums / (n * k.chains * tile_vectors)).min(k.rows).min(8);
+        if most == 0 {
+            return Err("more sums than registers".into());
+        }
+        let even = (most.div_ceil(2)..=most)
+            .rev()
+            .find(|r| k.rows.is_multiple_of(*r));
+        let tile_rows = even.unwrap_or(most);
+        Ok(Shape {
+            wide,
+            size,
+            width,
+            lanes,
+            tile_rows,
+            row_tiles: k.rows / tile_rows,
+            tile_vectors,
+            panel,
+            panels: k.cols / panel,
+        })
+    }
+
+    /// How far the loops over panels and over tiles of rows move a pointer.
+    fn outer(&self, by_col_panel: i64, by_row: i64) -> [i64; 2] {
+        let panel = if self.panels > 1 { by_col_panel } else { 0 };
+        let row = if self.row_tiles > 1 {
+            by_row * self.tile_rows as i64
+        } else {
+            0
+        };
+        [panel, row]
+    }
+}
+
+fn narrow(bytes: i64) -> Result<i32, String> {
+    // Room for the sum of a few of them.
+    i32::try_from(bytes)
+        .ok()
+        .filter(|b| b.unsigned_abs() < 1 << 28)
+        .ok_or_else(|| "an offset is too large".into())
+}
+
+impl Generator<'_> {
+    /// Emits a kernel.
+    ///
+    /// # Errors
+    /// Why the tile machine has to run it; then nothing is emitted.
+    pub(super) fn mat(&mut self, k: &Mat) -> Result<(), String> {
+        if k.rows > 0 && k.cols > 0 {
+            let kernel = self.mat_kernel(k)?;
+            self.emit_mat(&kernel);
+        }
+        Ok(())
+    }
+
+    fn mat_kernel<'k>(&mut self, k: &'k Mat) -> Result<Kernel<'k>, String> {
+        let isa = self.asm.isa;
+        let types: Vec<_> = k.products.iter().map(|p| p.source.dtype).collect();
+        let Some(first) = types.first() else {
+            return Err("no products".into());
+        };
+        let wide = *first == DType::F64;
+        let dtypes = self.infer(&k.dag, &k.loads, &types, 2);
+        let needed = needed(&k.dag, &k.stores);
+        if types.iter().any(|t| t != first) || is_wide(&dtypes, &needed) != wide {
+            return Err("types of several sizes".into());
+        }
+        vir::covers(isa, wide, &k.dag, &dtypes, &needed)?;
+        let shape = Shape::new(isa, k, wide)?;
+        let mut pointers = Pointers::default();
+        let (mut passes, mut panels) = (vec![], vec![]);
+        for (i, p) in k.products.iter().enumerate() {
+            panels.push(self.panel(&mut pointers, &shape, &p.weights, p.depth)?);
+            let stride = |d: usize| narrow(p.source.strides[d] * shape.size as i64);
+            let (by_row, by_k) = (stride(0)?, stride(1)?);
+            narrow(by_row as i64 * k.rows as i64 + by_k as i64 * p.depth as i64)?;
+            let outer = shape.outer(0, by_row as i64);
+            let (pointer, disp) = pointers.of(&mut self.streams, self.code, &p.source, &outer)?;
+            let source = Side { pointer, disp };
+            let same = |q: &&mut Pass| {
+                (q.depth, q.source, q.by_row, q.by_k) == (p.depth, source, by_row, by_k)
+            };
+            match passes.iter_mut().find(same) {
+                Some(pass) => pass.products.push(i),
+                None => passes.push(Pass {
+                    depth: p.depth,
+                    source,
+                    by_row,
+                    by_k,
+                    products: vec![i],
+                }),
+            }
+        }
+        let used = |l: usize| {
+            (0..k.dag.len()).any(|i| needed[i] && k.dag[i] == Node::Load(l as u32))
+                || k.products.iter().any(|p| p.init == Some(l as u32))
+        };
+        let mut load_ports = vec![];
+        for (l, view) in k.loads.iter().enumerate() {
+            let port = if used(l) {
+                Some(self.mat_port(&mut pointers, &shape, k, view)?)
+            } else {
+                None
+            };
+            load_ports.push(port);
+        }
+        let mut store_ports = vec![];
+        for store in &k.stores {
+            let port = self.mat_port(&mut pointers, &shape, k, &store.to)?;
+            if port.form == Form::Bytes && (isa == Isa::Vex || wide) {
+                return Err("a store of truth values".into());
+            }
+            store_ports.push(port);
+        }
+        // Each source and each weights may need a register of its own to walk along the terms.
+        if passes
+            .iter()
+            .any(|p| p.products.len() + 1 > pointers.spare().len() + 1)
+        {
+            return Err("more pointers than registers".into());
+        }
+        let inits = k
+            .products
+            .iter()
+            .map(|p| load_ports[p.init? as usize])
+            .collect();
+        let elementwise = Elementwise {
+            dag: &k.dag,
+            dtypes,
+            stores: &k.stores,
+            needed,
+            wide,
+            load_ports,
+            store_ports,
+        };
+        Ok(Kernel {
+            k,
+            elementwise,
+            passes,
+            panels,
+            inits,
+            pointers,
+            shape,
+        })
+    }
+
+    fn panel(
+        &mut self,
+        pointers: &mut Pointers,
+        shape: &Shape,
+        weights: &Weights,
+        depth: usize,
+    ) -> Result<Panel, String> {
+        let size = shape.size as i64;
+        let (view, by_panel, by_k) = match weights {
+            Weights::Packed(view, layout) => {
+                narrow(layout.len() as i64 * size)?;
+                (view, (shape.panel * depth) as i64 * size, None)
+            }
+            Weights::Strided(view) => {
+                if view.strides[1] != 1 {
+                    return Err(format!(
+                        "weights with a stride of {} columns",
+                        view.strides[1]
+                    ));
+                }
+                let by_k = narrow(view.strides[0] * size)?;
+                narrow(by_k as i64 * depth as i64)?;
+                (view, shape.panel as i64 * size, Some(by_k))
+            }
+        };
+        let outer = shape.outer(by_panel, 0);
+        let (pointer, disp) = pointers.of(&mut self.streams, self.code, view, &outer)?;
+        Ok(Panel {
+            side: Side { pointer, disp },
+            depth,
+            by_k,
+        })
+    }
+
+    fn mat_port(
+        &mut self,
+        pointers: &mut Pointers,
+        shape: &Shape,
+        k: &Mat,
+        view: &View,
+    ) -> Result<Port, String> {
+        let size = view.dtype.size() as i64;
+        let by_row = narrow(view.strides[0] * size)?;
+        narrow(by_row as i64 * k.rows as i64)?;
+        let by_col = view.strides[1] * size;
+        let form = form_of(view, by_col, k.cols)?;
+        let outer = shape.outer(by_col * shape.panel as i64, by_row as i64);
+        let (pointer, disp) = pointers.of(&mut self.streams, self.code, view, &outer)?;
+        Ok(Port {
+            pointer,
+            disp,
+            by_row,
+            form,
+        })
+    }
+
+    fn emit_mat(&mut self, kernel: &Kernel<'_>) {
+        let Kernel {
+            k, shape, pointers, ..
+        } = kernel;
+        self.emit_tail(k.cols % shape.lanes, shape.wide);
+        let whole: Vec<_> = (0..shape.panel)
+            .step_by(shape.lanes)
+            .map(|c| (c, false))
+            .collect();
+        if shape.panels > 1 {
+            pointers.emit_start(&mut self.asm);
+            let top = pointers.emit_open(&mut self.asm, 0, shape.panels);
+            self.emit_rows(kernel, 0, shape.panel, &whole);
+            pointers.emit_close(&mut self.asm, 0, shape.panels, top);
+        } else if shape.panels == 1 {
+            pointers.emit_start(&mut self.asm);
+            self.emit_rows(kernel, 0, shape.panel, &whole);
+        }
+        let first = shape.panels * shape.panel;
+        let left = k.cols - first;
+        if left > 0 {
+            let rest: Vec<_> = (0..left)
+                .step_by(shape.lanes)
+                .map(|c| (c, c + shape.lanes > left))
+                .collect();
+            let lanes_of_block = crate::code::BLOCK_BYTES / shape.size;
+            let padded = left.next_multiple_of(lanes_of_block);
+            pointers.emit_start(&mut self.asm);
+            self.emit_rows(kernel, first, padded, &rest);
+        }
+    }
+
+    /// Emits all rows of a panel.
+    fn emit_rows(
+        &mut self,
+        kernel: &Kernel<'_>,
+        first: usize,
+        padded: usize,
+        vectors: &[(usize, bool)],
+    ) {
+        let Kernel {
+            k, shape, pointers, ..
+        } = kernel;
+        let tiles = |g: &mut Self, row: usize, rows: usize| {
+            pointers.emit_load(&mut g.asm);
+            for vectors in vectors.chunks(shape.tile_vectors) {
+                g.emit_mat_tile(
+                    kernel,
+                    &Tile {
+                        row,
+                        rows,
+                        first,
+                        padded,
+                        vectors,
+                    },
+                );
+            }
+        };
+        if shape.row_tiles > 1 {
+            let top = pointers.emit_open(&mut self.asm, 1, shape.row_tiles);
+            tiles(self, 0, shape.tile_rows);
+            pointers.emit_close(&mut self.asm, 1, shape.row_tiles, top);
+        } else {
+            tiles(self, 0, shape.tile_rows);
+        }
+        let done = shape.row_tiles * shape.tile_rows;
+        if done < k.rows {
+            tiles(self, done, k.rows - done);
+        }
+    }
+
+    fn emit_mat_tile(&mut self, kernel: &Kernel<'_>, tile: &Tile<'_>) {
+        let shape = &kernel.shape;
+        let per_product = tile.rows * tile.vectors.len();
+        // Where the sums of each product are, row by row.
+        let mut sums = vec![0usize; kernel.panels.len()];
+        let mut next = 0;
+        for pass in &kernel.passes {
+            for (i, &p) in pass.products.iter().enumerate() {
+                sums[p] = next + i * per_product;
+            }
+            self.emit_pass(kernel, pass, tile, next);
+            next += pass.products.len() * per_product;
+        }
+        let block = RefCell::new(Block::new(self.asm.isa, shape.wide));
+        let mut fixed = vec![];
+        for m in 0..tile.rows {
+            let mut shared = vec![];
+            for (v, &(col, masked)) in tile.vectors.iter().enumerate() {
+                let mut product = |b: &mut Block, p: usize| -> V {
+                    let value = b.value();
+                    let reg = sums[p] + m * tile.vectors.len() + v;
+                    fixed.push((value, Reg(reg as u8)));
+                    value
+                };
+                let point = Point {
+                    row: (tile.row + m) as i32,
+                    col: (tile.first + col) as i32,
+                    indexed: false,
+                    masked,
+                };
+                kernel
+                    .elementwise
+                    .instance(&block, point, &mut shared, &mut product);
+            }
+        }
+        let setting = Setting {
+            width: shape.width,
+            pointers: &POINTERS,
+            column: RCX,
+            spills: SPILLS,
+        };
+        self.emit_block(&setting, &block.into_inner(), &fixed);
+    }
+
+    /// Emits the sums of a pass into registers from `base` on.
+    fn emit_pass(&mut self, kernel: &Kernel<'_>, pass: &Pass, tile: &Tile<'_>, base: usize) {
+        let shape = &kernel.shape;
+        let chains = kernel.k.chains;
+        let n = pass.products.len() * tile.rows * tile.vectors.len();
+        let asm = &mut self.asm;
+        for (i, &p) in pass.products.iter().enumerate() {
+            for m in 0..tile.rows {
+                for (v, &(col, masked)) in tile.vectors.iter().enumerate() {
+                    let reg = Reg((base + (i * tile.rows + m) * tile.vectors.len() + v) as u8);
+                    match &kernel.inits[p] {
+                        Some(port) => {
+                            let col = if port.form == Form::One {
+                                0
+                            } else {
+                                tile.first + col
+                            };
+                            let row = (tile.row + m) as i32 * port.by_row;
+                            let disp = port.disp + row + (col * shape.size) as i32;
+                            let mem = Mem::at(POINTERS[port.pointer], disp);
+                            load(asm, shape, reg, mem, port.form, masked);
+                        }
+                        None => zero(asm, shape, reg),
+                    }
+                }
+            }
+        }
+        for i in n..n * chains {
+            zero(asm, shape, Reg((base + i) as u8));
+        }
+        self.emit_terms(kernel, pass, tile, base);
+        let mut half = chains / 2;
+        while half > 0 {
+            for i in 0..half * n {
+                let (low, high) = (Reg((base + i) as u8), Reg((base + half * n + i) as u8));
+                self.asm
+                    .op3(Op::add(shape.wide), shape.width, low, low, Rm::Reg(high));
+            }
+            half /= 2;
+        }
+    }
+
+    fn emit_terms(&mut self, kernel: &Kernel<'_>, pass: &Pass, tile: &Tile<'_>, base: usize) {
+        let chains = kernel.k.chains;
+        let per_term = pass.products.len() * tile.rows * tile.vectors.len();
+        let fixed = |side: Side| (POINTERS[side.pointer], side.disp);
+        if pass.depth * per_term <= UNROLLED {
+            let weights: Vec<_> = pass
+                .products
+                .iter()
+                .map(|&p| fixed(kernel.panels[p].side))
+                .collect();
+            for k in 0..pass.depth {
+                self.emit_term(kernel, pass, tile, base, k, fixed(pass.source), &weights);
+            }
+            return;
+        }
+        let turn = chains.max(if per_term > 8 { 2 } else { 4 });
+        // Walkers start where their pointers are, and go on a turn's terms at a time.
+        let mut spare = kernel.pointers.spare().iter().copied();
+        let mut walker = |asm: &mut Asm, side: Side, reg: Option<Gpr>| {
+            let reg = reg
+                .or_else(|| spare.next())
+                .expect("internal: too few registers");
+            asm.mov_reg(reg, POINTERS[side.pointer]);
+            reg
+        };
+        let source = walker(&mut self.asm, pass.source, Some(RAX));
+        let mut walkers: Vec<(usize, i32, Gpr)> = vec![];
+        let mut weights = vec![];
+        for &p in &pass.products {
+            let panel = &kernel.panels[p];
+            let by_k = panel
+                .by_k
+                .unwrap_or((tile.padded * kernel.shape.size) as i32);
+            let found = walkers
+                .iter()
+                .find(|w| (w.0, w.1) == (panel.side.pointer, by_k));
+            let reg = match found {
+                Some(w) => w.2,
+                None => {
+                    let reg = walker(&mut self.asm, panel.side, None);
+                    walkers.push((panel.side.pointer, by_k, reg));
+                    reg
+                }
+            };
+            weights.push((reg, panel.side.disp));
+        }
+        let from = (source, pass.source.disp);
+        let turns = pass.depth / turn;
+        self.asm.mov_imm(RCX, turns as i64);
+        let top = self.asm.here();
+        for k in 0..turn {
+            self.emit_term(kernel, pass, tile, base, k, from, &weights);
+        }
+        self.asm.add_imm(source, pass.by_k * turn as i32);
+        for &(_, by_k, reg) in &walkers {
+            self.asm.add_imm(reg, by_k * turn as i32);
+        }
+        self.asm.add_imm(RCX, -1);
+        self.asm.jump_if(If::NotEqual, top);
+        for k in 0..pass.depth % turn {
+            self.emit_term(kernel, pass, tile, base, k, from, &weights);
+        }
+    }
+
+    /// Emits term `k`, counted from where the registers are.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a term has a place in many things"
+    )]
+    fn emit_term(
+        &mut self,
+        kernel: &Kernel<'_>,
+        pass: &Pass,
+        tile: &Tile<'_>,
+        base: usize,
+        k: usize,
+        source: (Gpr, i32),
+        weights: &[(Gpr, i32)],
+    ) {
+        let shape = &kernel.shape;
+        let (n, chains) = (tile.vectors.len(), kernel.k.chains);
+        let n_products = pass.products.len();
+        let sums = base + k % chains * n_products * tile.rows * n;
+        let sum = |i: usize, m: usize, v: usize| Reg((sums + (i * tile.rows + m) * n + v) as u8);
+        let from = |m: usize| {
+            let disp = pass.by_row * (tile.row + m) as i32 + pass.by_k * k as i32;
+            Mem::at(source.0, source.1 + disp)
+        };
+        let weight = |i: usize, v: usize| {
+            let panel = &kernel.panels[pass.products[i]];
+            let col = tile.vectors[v].0;
+            let elements = match panel.by_k {
+                None => tile.first * panel.depth + k * tile.padded + col,
+                Some(_) => tile.first + col,
+            };
+            let by_k = panel.by_k.map_or(0, |b| b * k as i32);
+            Mem::at(
+                weights[i].0,
+                weights[i].1 + by_k + (elements * shape.size) as i32,
+            )
+        };
+        let is_strided = |i: usize| kernel.panels[pass.products[i]].by_k.is_some();
+        let fma = Op::fma231(shape.wide);
+        let (width, wide) = (shape.width, shape.wide);
+        // Registers above all sums: one for the source, the rest for weights.
+        let free = base + n_products * tile.rows * n * chains;
+        let broadcast = Reg(free as u8);
+        let all_fit = free + 1 + n_products * n <= n_registers(self.asm.isa) as usize;
+        // A tail that is loaded for each row needs one register alone.
+        let register =
+            |i: usize, v: usize| Reg((free + 1 + if all_fit { i * n + v } else { 0 }) as u8);
+        let preloads = tile.rows > 1 && all_fit;
+        let asm = &mut self.asm;
+        if preloads {
+            for i in 0..n_products {
+                for v in 0..n {
+                    let masked = tile.vectors[v].1 && is_strided(i);
+                    load(
+                        asm,
+                        shape,
+                        register(i, v),
+                        weight(i, v),
+                        Form::Lanes,
+                        masked,
+                    );
+                }
+            }
+            if n_products * n == 1 && asm.isa == Isa::Evex {
+                for m in 0..tile.rows {
+                    asm.op3(
+                        fma,
+                        width,
+                        sum(0, m, 0),
+                        register(0, 0),
+                        Rm::Broadcast(from(m)),
+                    );
+                }
+                return;
+            }
+        }
+        for m in 0..tile.rows {
+            asm.op2(Op::broadcast(wide), width, broadcast, Rm::Mem(from(m)));
+            for i in 0..n_products {
+                for v in 0..n {
+                    let b = if preloads {
+                        Rm::Reg(register(i, v))
+                    } else if tile.vectors[v].1 && is_strided(i) {
+                        load(asm, shape, register(i, v), weight(i, v), Form::Lanes, true);
+                        Rm::Reg(register(i, v))
+                    } else {
+                        Rm::Mem(weight(i, v))
+                    };
+                    asm.op3(fma, width, sum(i, m, v), broadcast, b);
+                }
+            }
+        }
+    }
+}
+
+fn zero(asm: &mut Asm, shape: &Shape, reg: Reg) {
+    asm.op3(Op::xor(false), shape.width, reg, reg, Rm::Reg(reg));
+}
+
+fn load(asm: &mut Asm, shape: &Shape, reg: Reg, mem: Mem, form: Form, masked: bool) {
+    let (width, wide) = (shape.width, shape.wide);
+    match form {
+        Form::One => asm.op2(Op::broadcast(wide), width, reg, Rm::Mem(mem)),
+        _ if !masked => asm.op2(Op::load(wide), width, reg, Rm::Mem(mem)),
+        _ if asm.isa == Isa::Evex => {
+            asm.op3_masked(Op::load(wide), width, reg, Reg(0), Rm::Mem(mem), TAIL, true);
+        }
+        _ => asm.op3(Op::mask_load(wide), width, reg, VEX_TAIL, Rm::Mem(mem)),
+    }
+}

@@ -1,0 +1,252 @@
+//! Machine code against the twin, on random kernels.
+
+use crate::Executor;
+use crate::code::*;
+use crate::cpu::Level;
+use crate::twin::{Rng, Sketch, random_dag};
+
+const NATIVE: [Executor; 2] = [
+    Executor::NativeAt(Level::Avx512),
+    Executor::NativeAt(Level::Avx2),
+];
+
+/// Runs `make` on many seeds, inside of no, one and two loops, and compares; returns how many kernels were emitted.
+fn cases(n: u64, make: impl Fn(&mut Rng, &mut Sketch, &[usize]) -> Stmt) {
+    let mut n_emitted = 0;
+    for seed in 1..=n {
+        let mut rng = Rng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut sketch = Sketch::default();
+        let levels: Vec<usize> = (0..rng.below(3)).map(|_| rng.pick(&[1, 2, 3, 5])).collect();
+        let mut stmt = make(&mut rng, &mut sketch, &levels);
+        for &n_steps in levels.iter().rev() {
+            stmt = Stmt::Loop(Loop {
+                n_steps,
+                body: vec![stmt],
+            });
+        }
+        sketch.code.body.push(stmt);
+        sketch.compare(&NATIVE);
+        let exe = crate::Executable::new(&sketch.code, Executor::Best).unwrap();
+        n_emitted += exe.explain().starts_with("machine code") as u64;
+    }
+    if crate::cpu::level() == Level::Avx512 {
+        assert!(
+            n_emitted > n / 3,
+            "only {n_emitted} of {n} were machine code"
+        );
+    }
+}
+
+fn dims(rng: &mut Rng, max_points: usize) -> Vec<usize> {
+    loop {
+        let dims: Vec<_> = (0..rng.below(4)).map(|_| rng.size()).collect();
+        if dims.iter().product::<usize>() <= max_points {
+            return dims;
+        }
+    }
+}
+
+/// Operations that are emitted; the others would send most random kernels to the tile machine.
+fn emitted(node: &Node, dtype: DType) -> bool {
+    match node {
+        Node::Iota { .. } | Node::Step { .. } | Node::Threefry { .. } => false,
+        Node::Unary(op, _) => !matches!(
+            op,
+            Unary::Sin
+                | Unary::Cos
+                | Unary::Tan
+                | Unary::ErfInv
+                | Unary::Asin
+                | Unary::Acos
+                | Unary::Atan
+                | Unary::Sinh
+                | Unary::Cosh
+        ),
+        Node::Binary(op, ..) => {
+            let hard = matches!(op, Binary::Rem | Binary::Pow | Binary::Atan2);
+            !(hard || *op == Binary::Div && dtype.is_int())
+        }
+        Node::Convert(_, to) => to.size() != 8,
+        _ => true,
+    }
+}
+
+/// A kernel whose types all have this size, or are `Bool`.
+fn map_of(
+    rng: &mut Rng,
+    s: &mut Sketch,
+    levels: &[usize],
+    types: &[DType],
+    dims: Vec<usize>,
+) -> Map {
+    let n_loads = 1 + rng.below(3);
+    let dtypes: Vec<_> = (0..n_loads).map(|_| rng.pick(types)).collect();
+    let loads: Vec<_> = dtypes
+        .iter()
+        .map(|&d| s.load(rng, d, &dims, levels))
+        .collect();
+    let n = rng.below(20);
+    let size = types[0].size();
+    let allow = |node: &Node, d: DType| {
+        let fits = |d: DType| d == DType::Bool || d.size() == size;
+        let target = match node {
+            Node::Convert(_, to) | Node::Bitcast(_, to) => fits(*to),
+            _ => true,
+        };
+        emitted(node, d) && fits(d) && target
+    };
+    let (dag, types) = random_dag(rng, &dtypes, &[], dims.len(), levels.len(), n, &allow);
+    let stores = (0..1 + rng.below(3))
+        .map(|_| {
+            let value = loop {
+                let value = dag.len() - 1 - rng.below(dag.len().min(6));
+                if types[value].size() == size || types[value] == DType::Bool {
+                    break value;
+                }
+            };
+            let to = s.store(rng, types[value], &dims, levels);
+            Store {
+                value: Val(value as u32),
+                to,
+            }
+        })
+        .collect();
+    Map {
+        dims,
+        loads,
+        dag,
+        stores,
+    }
+}
+
+#[test]
+fn maps_agree_with_the_twin() {
+    cases(600, |rng, s, levels| {
+        let dims = dims(rng, 1500);
+        let narrow = [
+            DType::F32,
+            DType::F32,
+            DType::F32,
+            DType::I32,
+            DType::U32,
+            DType::Bool,
+        ];
+        Stmt::Map(map_of(rng, s, levels, &narrow, dims))
+    });
+}
+
+#[test]
+fn wide_maps_agree_with_the_twin() {
+    cases(300, |rng, s, levels| {
+        let dims = dims(rng, 1500);
+        Stmt::Map(map_of(rng, s, levels, &[DType::F64], dims))
+    });
+}
+
+fn mat(rng: &mut Rng, s: &mut Sketch, levels: &[usize], packs: &mut Vec<Stmt>) -> Mat {
+    let dtype = rng.pick(&[DType::F32, DType::F32, DType::F64]);
+    let rows = rng.pick(&[0, 1, 1, 1, 2, 4, 5, 8, 9, 17, 32]);
+    let cols = rng.pick(&[0, 1, 3, 8, 8, 16, 16, 17, 31, 32, 33, 64, 64, 97, 128, 150]);
+    let n_products = 1 + rng.below(4);
+    let chains = rng.pick(&[1, 1, 2, 4, 8, Mat::chains_for(rows, cols, n_products)]);
+    let n_loads = 1 + rng.below(2);
+    let row_view = |s: &mut Sketch, rng: &mut Rng, dims: &[usize; 2], store: bool| {
+        // Columns without gaps, so that the kernel is emitted, but for some.
+        if rng.below(8) == 0 {
+            return if store {
+                s.store(rng, dtype, dims, levels)
+            } else {
+                s.load(rng, dtype, dims, levels)
+            };
+        }
+        let gap = rng.below(3) as i64;
+        let pitch = dims[1] as i64 + gap;
+        let n = (dims[0] as i64 * pitch).max(1) as usize;
+        let buffer = if store {
+            s.output(dtype, n)
+        } else {
+            let data = rng.data(dtype, n);
+            s.input(data)
+        };
+        let by_col = if !store && rng.below(6) == 0 { 0 } else { 1 };
+        View::new(buffer, dtype).strides([pitch, by_col])
+    };
+    let loads: Vec<_> = (0..n_loads)
+        .map(|_| row_view(s, rng, &[rows, cols], false))
+        .collect();
+    let shared = rng.pick(&[1, 3, 8, 16, 19, 33, 70]);
+    let source = row_view(s, rng, &[rows, shared], false);
+    let products: Vec<_> = (0..n_products)
+        .map(|_| {
+            let (depth, source) = if rng.below(3) > 0 {
+                (shared, source.clone())
+            } else {
+                let depth = rng.pick(&[0, 1, 2, 7, 16, 33]);
+                (depth, s.load(rng, dtype, &[rows, depth], levels))
+            };
+            let init = (rng.below(2) == 0).then(|| rng.below(n_loads) as u32);
+            let weights = if rng.below(4) == 0 {
+                Weights::Strided(row_view(s, rng, &[depth, cols], false))
+            } else {
+                let layout = Packed::for_mat(dtype, depth, cols, rows, n_products);
+                let from = s.load(rng, dtype, &[depth, cols], &[]);
+                let to = View::new(s.arena(dtype, layout.len()), dtype);
+                packs.push(Stmt::Pack(Pack {
+                    layout,
+                    from,
+                    to: to.clone(),
+                }));
+                Weights::Packed(to, layout)
+            };
+            Product {
+                depth,
+                source,
+                weights,
+                init,
+            }
+        })
+        .collect();
+    let dtypes = vec![dtype; n_loads];
+    let size = dtype.size();
+    let allow = |node: &Node, d: DType| {
+        let fits = |d: DType| d == DType::Bool || d.size() == size;
+        let target = match node {
+            Node::Convert(_, to) | Node::Bitcast(_, to) => fits(*to),
+            _ => true,
+        };
+        emitted(node, d) && fits(d) && target
+    };
+    let n = rng.below(12);
+    let products_of = vec![dtype; n_products];
+    let (dag, types) = random_dag(rng, &dtypes, &products_of, 2, levels.len(), n, &allow);
+    let first = n_loads as u32;
+    let mut values: Vec<u32> = (first..first + n_products as u32).collect();
+    let last = (0..dag.len()).rev().find(|&i| types[i] == dtype).unwrap();
+    values.push(last as u32);
+    let stores = values
+        .into_iter()
+        .map(|v| Store {
+            value: Val(v),
+            to: row_view(s, rng, &[rows, cols], true),
+        })
+        .collect();
+    Mat {
+        rows,
+        cols,
+        chains,
+        products,
+        loads,
+        dag,
+        stores,
+    }
+}
+
+#[test]
+fn mats_agree_with_the_twin() {
+    cases(500, |rng, s, levels| {
+        let mut packs = vec![];
+        let k = mat(rng, s, levels, &mut packs);
+        s.code.body.extend(packs);
+        Stmt::Mat(k)
+    });
+}
