@@ -4,8 +4,8 @@ use rondeau_machine::code::*;
 
 /// A code under construction.
 #[derive(Default)]
-pub struct Sketch {
-    pub code: Code,
+pub(crate) struct Sketch {
+    pub(crate) code: Code,
     n_inputs: usize,
     n_outputs: usize,
     arena: usize,
@@ -17,17 +17,17 @@ impl Sketch {
         BufferId(self.code.buffers.len() as u32 - 1)
     }
 
-    pub fn input(&mut self, bytes: usize) -> BufferId {
+    pub(crate) fn input(&mut self, bytes: usize) -> BufferId {
         self.n_inputs += 1;
         self.buffer(bytes, Place::Input(self.n_inputs - 1))
     }
 
-    pub fn output(&mut self, bytes: usize) -> BufferId {
+    pub(crate) fn output(&mut self, bytes: usize) -> BufferId {
         self.n_outputs += 1;
         self.buffer(bytes, Place::Output(self.n_outputs - 1))
     }
 
-    pub fn arena(&mut self, bytes: usize) -> BufferId {
+    pub(crate) fn arena(&mut self, bytes: usize) -> BufferId {
         let at = self.arena;
         self.arena += bytes.next_multiple_of(BLOCK_BYTES);
         self.buffer(bytes, Place::Arena(at))
@@ -53,7 +53,7 @@ fn copy(dims: Vec<usize>, from: View, to: View) -> Stmt {
 /// `z = σ(xz + Uz·h)`, `r = σ(xr + Ur·h)`, `c = tanh(xc + Uc·(r∘h))`, `h' = (1-z)∘h + z∘c`. Inputs: the weights
 /// `[3·hidden, hidden]` in the order z, r, c, the hoisted `W·x + b` `[time, batch, 3·hidden]`, `h0`
 /// `[batch, hidden]`. Output: all states `[time, batch, hidden]`.
-pub fn gru(dtype: DType, hidden: usize, batch: usize, time: usize) -> Code {
+pub(crate) fn gru(dtype: DType, hidden: usize, batch: usize, time: usize) -> Code {
     let (h, b) = (hidden as i64, batch as i64);
     let size = dtype.size();
     let mut s = Sketch::default();
@@ -154,7 +154,7 @@ pub fn gru(dtype: DType, hidden: usize, batch: usize, time: usize) -> Code {
 /// The Lorenz system by the classical method of Runge and Kutta, `lanes` trajectories at once.
 ///
 /// Input: the start `[3, lanes]`. Output: the end `[3, lanes]`.
-pub fn lorenz(dtype: DType, lanes: usize, time: usize) -> Code {
+pub(crate) fn lorenz(dtype: DType, lanes: usize, time: usize) -> Code {
     let n = lanes as i64;
     let bytes = 3 * lanes * dtype.size();
     let mut s = Sketch::default();

@@ -96,6 +96,7 @@ fn main() {
         (128, 1, 500),
         (256, 1, 200),
         (512, 1, 60),
+        (512, 1, 600),
         (8, 32, 500),
         (16, 32, 500),
         (32, 32, 500),
@@ -104,10 +105,16 @@ fn main() {
         (256, 32, 40),
         (512, 32, 10),
     ] {
-        let name = format!("gru H={h} B={b}");
+        let name = format!("gru H={h} B={b} T={t}");
         if wanted(&name) {
             let code = cells::gru(DType::F32, h, b, t);
             row(name, limit(h, b, t), &code, t);
+        }
+    }
+    for h in [64, 256, 512] {
+        let name = format!("pack H={h}");
+        if wanted(&name) {
+            row(name, None, &cells::gru(DType::F32, h, 1, 0), 1);
         }
     }
     for n in [16, 64, 256, 1024, 4096] {

@@ -481,7 +481,9 @@ impl Generator<'_> {
             }
             return;
         }
-        let turn = chains.max(if per_term > 8 { 2 } else { 4 });
+        // Weights that stream in from beyond the first cache come fastest when each instruction walks line by
+        // line, so that the prefetchers see it.
+        let turn = chains.max(if tile.rows > 1 { 2 } else { 1 });
         // Walkers start where their pointers are, and go on a turn's terms at a time.
         let mut spare = kernel.pointers.spare().iter().copied();
         let mut walker = |asm: &mut Asm, side: Side, reg: Option<Gpr>| {
