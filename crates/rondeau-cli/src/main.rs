@@ -1,2 +1,6 @@
 //! The `rondeau` command.
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rondeau_cli::main()
+}

@@ -41,10 +41,7 @@ fn matrix<T: Real>(data: &[T], rows: usize, cols: usize, layout: Layout) -> MatR
 fn products<T: Real>(name: &str, one: T) {
     let data = vec![one; 2048 * 2048];
     println!("{name} products, GFLOP/s (and GB/s of the left operand) by layout of a, b");
-    println!(
-        "{:>18} {:>12} {:>12} {:>12}",
-        "m x k x n", "rows, rows", "cols, rows", "rows, cols"
-    );
+    println!("{:>18} {:>12} {:>12} {:>12}", "m x k x n", "rows, rows", "cols, rows", "rows, cols");
     for (m, k, n) in [
         (512, 512, 512),
         (1024, 1024, 1024),
@@ -77,20 +74,13 @@ fn products<T: Real>(name: &str, one: T) {
             format!("{:.1} ({:.0})", 2.0 * (m * k * n) as f64 / ns, bytes / ns)
         });
         let [rows, cols_rows, rows_cols] = cells;
-        println!(
-            "{:>18} {rows:>12} {cols_rows:>12} {rows_cols:>12}",
-            format!("{m}x{k}x{n}")
-        );
+        println!("{:>18} {rows:>12} {cols_rows:>12} {rows_cols:>12}", format!("{m}x{k}x{n}"));
     }
 }
 
 fn functions<T: Real>(name: &str, from: impl Fn(f64) -> T) {
-    let x: Vec<T> = (0..1024)
-        .map(|i| from((f64::from(i) + 0.5) / 256.0 - 1.9))
-        .collect();
-    let positive: Vec<T> = (0..1024)
-        .map(|i| from((f64::from(i) + 0.5) / 256.0))
-        .collect();
+    let x: Vec<T> = (0..1024).map(|i| from((f64::from(i) + 0.5) / 256.0 - 1.9)).collect();
+    let positive: Vec<T> = (0..1024).map(|i| from((f64::from(i) + 0.5) / 256.0)).collect();
     let mut y = vec![T::ZERO; x.len()];
     println!("{name} functions, ns per element");
     for f in Function::ALL {

@@ -28,6 +28,7 @@
 //! The tests allow 4. Beyond [`poly::Table::turns`] sine and cosine are as good as the standard library's.
 
 pub mod define;
+pub mod erf_inv;
 mod lane;
 pub mod poly;
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! them. They have no branches that depend on data where a loop over them should become vector code.
 
 use crate::code::Combine;
-use crate::math::define;
+use crate::math::{define, erf_inv};
 
 /// What all number types can do.
 pub(crate) trait Number: Copy + PartialOrd + 'static {
@@ -188,7 +188,7 @@ int!(
 );
 
 macro_rules! float {
-    ($t:ident) => {
+    ($t:ident, $erf_inv:path) => {
         impl Number for $t {
             const ZERO: $t = 0.0;
             const ONE: $t = 1.0;
@@ -301,7 +301,7 @@ macro_rules! float {
                 define::erf(self)
             }
             fn erf_inv(self) -> $t {
-                erf_inv(self as f64) as $t
+                $erf_inv(self)
             }
             fn asin(self) -> $t {
                 (self as f64).asin() as $t
@@ -327,27 +327,8 @@ macro_rules! float {
         }
     };
 }
-float!(f32);
-float!(f64);
-
-/// The inverse of the error function: Winitzki's approximation, then Halley's steps.
-fn erf_inv(x: f64) -> f64 {
-    if x.abs() >= 1.0 || x == 0.0 {
-        return if x.abs() == 1.0 {
-            f64::INFINITY.copysign(x)
-        } else {
-            x / (x.abs() < 1.0) as u8 as f64
-        };
-    }
-    let log = ((1.0 - x) * (1.0 + x)).ln();
-    let b = 2.0 / (std::f64::consts::PI * 0.147) + log / 2.0;
-    let mut y = ((b * b - log / 0.147).sqrt() - b).sqrt().copysign(x);
-    for _ in 0..3 {
-        let error = (define::erf(y) - x) / (std::f64::consts::FRAC_2_SQRT_PI * (-y * y).exp());
-        y -= error / (1.0 + y * error);
-    }
-    y
-}
+float!(f32, erf_inv::single);
+float!(f64, erf_inv::double);
 
 /// The block of Threefry-2x32 with 20 rounds (Salmon et al. 2011), as JAX has it.
 #[inline(always)]

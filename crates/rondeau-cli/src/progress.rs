@@ -1,0 +1,199 @@
+//! What a user sees while training: a bar on a terminal, lines elsewhere, or nothing.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How training is shown, on stderr.
+#[derive(Debug)]
+pub struct Progress {
+    shown: Shown,
+    plan: Plan,
+    started: Instant,
+    n_sequences: u64,
+}
+
+/// How much there is to do at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The most epochs.
+    pub n_epochs: usize,
+    /// The minibatches of an epoch.
+    pub n_batches: usize,
+}
+
+/// An epoch that is done.
+#[derive(Clone, Copy, Debug)]
+pub struct EpochDone {
+    /// Its number, from 1.
+    pub epoch: usize,
+    /// The mean loss over its minibatches.
+    pub train_loss: f64,
+    /// The loss over the validation span after it.
+    pub validation_loss: f64,
+    /// The lowest validation loss so far.
+    pub best_loss: f64,
+}
+
+#[derive(Debug)]
+enum Shown {
+    Bar(ProgressBar),
+    Lines,
+    Nothing,
+}
+
+impl Progress {
+    /// A bar if stderr is a terminal, lines if it is not, nothing if quiet.
+    pub fn start(quiet: bool, plan: Plan) -> Progress {
+        let shown = if quiet {
+            Shown::Nothing
+        } else if std::io::stderr().is_terminal() {
+            Shown::Bar(bar(plan))
+        } else {
+            Shown::Lines
+        };
+        Progress { shown, plan, started: Instant::now(), n_sequences: 0 }
+    }
+
+    /// Tells that a minibatch of so many sequences is done.
+    pub fn batch(&mut self, n_sequences: usize) {
+        self.n_sequences += n_sequences as u64;
+        if let Shown::Bar(bar) = &self.shown {
+            bar.inc(1);
+        }
+    }
+
+    /// Tells that an epoch is done.
+    pub fn epoch(&mut self, done: EpochDone) {
+        let pace = self.pace(done.epoch);
+        match &self.shown {
+            Shown::Bar(bar) => bar.set_message(short_line(self.plan, done, pace)),
+            Shown::Lines if is_told(done.epoch, self.plan.n_epochs) => {
+                // A reader that has gone away is no reason to stop training.
+                let _ = writeln!(std::io::stderr(), "{}", line(self.plan, done, pace));
+            }
+            Shown::Lines | Shown::Nothing => {}
+        }
+    }
+
+    /// Takes the bar away, and says how training ended and how long it took.
+    pub fn finish(self, message: &str) {
+        match self.shown {
+            Shown::Bar(bar) => bar.finish_and_clear(),
+            Shown::Lines => {}
+            Shown::Nothing => return,
+        }
+        let seconds = self.started.elapsed().as_secs_f64();
+        let _ = writeln!(std::io::stderr(), "{message} ({seconds:.1} s)");
+    }
+
+    fn pace(&self, n_done: usize) -> Pace {
+        let elapsed = self.started.elapsed();
+        let n_left = self.plan.n_epochs.saturating_sub(n_done);
+        let left = elapsed.as_secs_f64() / n_done.max(1) as f64 * n_left as f64;
+        Pace {
+            per_second: self.n_sequences as f64 / elapsed.as_secs_f64().max(1e-9),
+            left: Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX),
+        }
+    }
+}
+
+fn bar(plan: Plan) -> ProgressBar {
+    let length = plan.n_epochs as u64 * plan.n_batches as u64;
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{bar:10} {wide_msg}") {
+        bar.set_style(style.progress_chars("━╸─"));
+    }
+    bar.set_message("compiling the first step");
+    bar
+}
+
+/// How fast it goes, and how long it can still take.
+#[derive(Clone, Copy)]
+struct Pace {
+    per_second: f64,
+    left: Duration,
+}
+
+fn line(plan: Plan, done: EpochDone, pace: Pace) -> String {
+    let n_digits = plan.n_epochs.to_string().len();
+    format!(
+        "epoch {:>n_digits$}/{}  train {:.4}  validation {:.4} (best {:.4})  {:.0} sequences/s  \
+         at most {} left",
+        done.epoch,
+        plan.n_epochs,
+        done.train_loss,
+        done.validation_loss,
+        done.best_loss,
+        pace.per_second,
+        clock(pace.left)
+    )
+}
+
+/// A line that fits beside the bar on a terminal of 80 columns.
+fn short_line(plan: Plan, done: EpochDone, pace: Pace) -> String {
+    format!(
+        "epoch {}/{}  train {:.4}  valid {:.4}  {:.0} seq/s  {} left",
+        done.epoch,
+        plan.n_epochs,
+        done.train_loss,
+        done.validation_loss,
+        pace.per_second,
+        clock(pace.left)
+    )
+}
+
+/// Of many epochs about twenty lines are told: the first, the last, and even steps between.
+fn is_told(epoch: usize, n_epochs: usize) -> bool {
+    epoch == 1 || epoch == n_epochs || epoch.is_multiple_of(n_epochs.div_ceil(20))
+}
+
+/// Minutes and seconds, with hours if there are any.
+fn clock(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match hours {
+        0 => format!("{minutes}:{seconds:02}"),
+        _ => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_loss_rate_and_time_left() {
+        let done = EpochDone { epoch: 7, train_loss: 0.5, validation_loss: 0.25, best_loss: 0.125 };
+        let pace = Pace { per_second: 12_345.6, left: Duration::from_secs(83) };
+        insta::assert_snapshot!(
+            line(Plan { n_epochs: 200, n_batches: 3 }, done, pace),
+            @"epoch   7/200  train 0.5000  validation 0.2500 (best 0.1250)  12346 sequences/s  at most 1:23 left"
+        );
+    }
+
+    #[test]
+    fn the_bar_fits_a_terminal() {
+        let done =
+            EpochDone { epoch: 107, train_loss: 0.5, validation_loss: 0.25, best_loss: 0.125 };
+        let pace = Pace { per_second: 123_456.0, left: Duration::from_secs(3599) };
+        let text = short_line(Plan { n_epochs: 200, n_batches: 3 }, done, pace);
+        insta::assert_snapshot!(text, @"epoch 107/200  train 0.5000  valid 0.2500  123456 seq/s  59:59 left");
+        assert!(11 + text.len() <= 80, "{}", text.len());
+    }
+
+    #[test]
+    fn times() {
+        let clocks = [0, 59, 60, 3599, 3600, 36_061].map(Duration::from_secs).map(clock);
+        assert_eq!(clocks, ["0:00", "0:59", "1:00", "59:59", "1:00:00", "10:01:01"]);
+    }
+
+    #[test]
+    fn about_twenty_epochs_are_told() {
+        for n_epochs in 1..500 {
+            let told: Vec<_> = (1..=n_epochs).filter(|&epoch| is_told(epoch, n_epochs)).collect();
+            assert!(told.len() <= 22 && told.first() == Some(&1) && told.last() == Some(&n_epochs));
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! `jit`: compiled once for each signature of the arguments; and `program`, which shows what is
+//! compiled.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::function::{avals, owned, paths_of, settle, trace_function};
+use super::{Arguments, Function, Transformed};
+use crate::buffer::Buffer;
+use crate::error::Result;
+use crate::ir::{Aval, Program};
+use crate::run::Executable;
+use crate::trace::{Array, apply, is_traced};
+use crate::tree::{self, Tree};
+
+/// A compiled function; see [`jit`].
+pub struct Jit<F, R> {
+    f: F,
+    cache: Mutex<Cache<R>>,
+}
+
+struct Cache<R> {
+    compiled: HashMap<Signature, Arc<Compiled<R>>>,
+    history: Vec<Signature>,
+}
+
+/// What a compilation is for: structure, and type of each leaf.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Signature {
+    structure: String,
+    avals: Vec<Aval>,
+    paths: Vec<String>,
+}
+
+struct Compiled<R> {
+    executable: Executable,
+    captured: Vec<Buffer>,
+    output: R,
+}
+
+/// The function, traced, optimized and compiled at the first call for each signature (structure,
+/// element types and shapes of the arguments) and reused from then on.
+///
+/// What the function captures is part of the compiled program, so it is read once. Calls inside
+/// other transformations become part of their program.
+///
+/// # Errors
+/// `call` returns the first mistake that the function makes.
+/// # Source
+/// `jax.jit`.
+/// # Examples
+/// ```
+/// use rondeau::{Array, jit};
+///
+/// let norm = jit(|x: &Array| x.square().sum().sqrt());
+/// assert_eq!(norm.call(&Array::from([3.0_f32, 4.0]))?.item::<f32>()?, 5.0);
+/// assert_eq!(norm.call(&Array::from([6.0_f32, 8.0]))?.item::<f32>()?, 10.0);
+/// assert_eq!(norm.n_compilations(), 1);
+/// # Ok::<(), rondeau::Error>(())
+/// ```
+pub fn jit<F, Args>(f: F) -> Transformed<Jit<F, F::Output>, Args>
+where
+    F: Function<Args>,
+    Args: Arguments,
+{
+    let cache = Cache { compiled: HashMap::new(), history: vec![] };
+    Transformed::new(Jit { f, cache: Mutex::new(cache) })
+}
+
+impl<F, R, Args> Transformed<Jit<F, R>, Args> {
+    /// How many signatures have been compiled.
+    pub fn n_compilations(&self) -> usize {
+        self.kind.lock().history.len()
+    }
+
+    /// One line for each compilation: the first one's signature, then what was new in each.
+    pub fn explain_compilations(&self) -> Vec<String> {
+        let cache = self.kind.lock();
+        let mut lines = Vec::new();
+        for (i, signature) in cache.history.iter().enumerate() {
+            lines.push(match i {
+                0 => format!("compiled for {}", signature.describe()),
+                _ => format!("compiled again: {}", signature.news(&cache.history[..i])),
+            });
+        }
+        lines
+    }
+}
+
+impl Signature {
+    fn describe(&self) -> String {
+        let leaf = |(path, aval): (&String, &Aval)| format!("{path}: {aval}");
+        self.paths.iter().zip(&self.avals).map(leaf).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What tells it from the nearest of the earlier ones.
+    fn news(&self, earlier: &[Signature]) -> String {
+        let same = |other: &&Signature| other.structure == self.structure;
+        let changes = |other: &Signature| -> Vec<String> {
+            let leaves = self.paths.iter().zip(&self.avals).zip(&other.avals);
+            let changed = leaves.filter(|((_, aval), old)| aval != old);
+            changed.map(|((path, aval), old)| format!("{path} is {aval}, was {old}")).collect()
+        };
+        match earlier.iter().filter(same).map(changes).min_by_key(Vec::len) {
+            Some(changes) => changes.join(", "),
+            None => format!("the arguments have another structure, {}", self.structure),
+        }
+    }
+}
+
+impl<F, R> Jit<F, R> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Cache<R>> {
+        // A panic while the lock was held leaves a cache without the entry it was for.
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run<Args>(&self, args: Args::Refs<'_>) -> Result<R>
+    where
+        F: Function<Args, Output = R>,
+        Args: Arguments,
+        R: Tree,
+    {
+        let args = Args::own(args);
+        let leaves = tree::leaves(&args);
+        let avals = avals(&args)?;
+        if is_traced(leaves.iter().copied()) {
+            return Ok(self.f.invoke(args.refs()));
+        }
+        let mut structure = String::new();
+        write!(structure, "{}", tree::structure_of(&args)).expect("internal: strings take all");
+        let signature = Signature { structure, avals, paths: paths_of(&args) };
+        let known = self.lock().compiled.get(&signature).cloned();
+        let compiled = match known {
+            Some(compiled) => compiled,
+            None => {
+                let traced = trace_function(&self.f, &args, &signature.avals)?;
+                let captured = traced.closed.captured;
+                if is_traced(&captured) {
+                    // It reads variables of a program around it, and becomes part of that.
+                    let inputs = [captured, owned(&args)].concat();
+                    let outputs = apply(&traced.closed.program, &inputs)?;
+                    return Ok(tree::rebuild(&traced.output, outputs));
+                }
+                let captured: Result<Vec<Buffer>> =
+                    captured.iter().map(|array| array.buffer().cloned()).collect();
+                let compiled = Arc::new(Compiled {
+                    executable: Executable::compile(&traced.closed.program),
+                    captured: captured?,
+                    output: traced.output,
+                });
+                let mut cache = self.lock();
+                cache.history.push(signature.clone());
+                cache.compiled.insert(signature, compiled.clone());
+                compiled
+            }
+        };
+        let mut inputs = compiled.captured.clone();
+        for leaf in leaves {
+            inputs.push(leaf.buffer()?.clone());
+        }
+        let outputs = compiled.executable.call(&inputs);
+        Ok(tree::rebuild(&compiled.output, outputs.into_iter().map(Array::from_buffer)))
+    }
+}
+
+impl<F, R, Args> Function<Args> for Jit<F, R>
+where
+    F: Function<Args, Output = R>,
+    Args: Arguments,
+    R: Tree,
+{
+    type Output = R;
+    fn invoke(&self, args: Args::Refs<'_>) -> R {
+        settle(&self.f, args, self.run(args))
+    }
+}
+
+/// A function whose program is asked for; see [`program`].
+#[derive(Clone, Copy, Debug)]
+pub struct ProgramOf<F, Args> {
+    f: F,
+    args: PhantomData<fn(Args)>,
+}
+
+/// Shows the program of a function: `program(f).call(&x)` traces it for the arguments' types.
+/// What it captured comes first among the inputs.
+///
+/// # Source
+/// `jax.make_jaxpr`.
+/// # Examples
+/// ```
+/// use rondeau::{Array, program};
+///
+/// let shown = program(|x: &Array| x.sin() * 2.0).call(&Array::zeros([3]))?;
+/// assert!(shown.to_string().contains("sin a"));
+/// # Ok::<(), rondeau::Error>(())
+/// ```
+pub fn program<F, Args>(f: F) -> ProgramOf<F, Args>
+where
+    F: Function<Args>,
+    Args: Arguments,
+{
+    ProgramOf { f, args: PhantomData }
+}
+
+impl<F: Function<Args>, Args: Arguments> ProgramOf<F, Args> {
+    pub(super) fn trace(&self, args: Args::Refs<'_>) -> Result<Program> {
+        let args = Args::own(args);
+        let traced = trace_function(&self.f, &args, &avals(&args)?)?;
+        Ok((*traced.closed.program).clone())
+    }
+}
+
+opaque_debug!(Jit<F, R>);

@@ -1,0 +1,151 @@
+//! Buffers: what is given, what is returned, and temporaries, which share one arena.
+//!
+//! A temporary lives from the statement that first names it to the last one that does. If a loop
+//! names one that is older than the loop, it lives until the loop ends.
+
+use std::sync::Arc;
+
+use rondeau_machine::code::{BLOCK_BYTES, Buffer, BufferId, Place, View};
+
+use super::machine_dtype;
+use crate::ir::Aval;
+
+/// All buffers of a code under construction.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    buffers: Vec<Known>,
+    /// Counts statements.
+    now: usize,
+    /// When the loops began that are being written.
+    loops: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Known {
+    bytes: usize,
+    place: Option<Place>,
+    born: usize,
+    last: usize,
+    /// How many loops and branches enclose the statement that made it.
+    scope: usize,
+}
+
+impl Memory {
+    fn add(&mut self, bytes: usize, place: Option<Place>, scope: usize) -> BufferId {
+        self.buffers.push(Known { bytes, place, born: self.now, last: self.now, scope });
+        BufferId((self.buffers.len() - 1) as u32)
+    }
+
+    /// A row-major view of an input or output.
+    pub(super) fn external(&mut self, place: Place, aval: &Aval) -> View {
+        let buffer = self.add(aval.bytes(), Some(place), 0);
+        dense(buffer, aval)
+    }
+
+    /// A row-major view of new memory for `copies` values of a type, one behind the other.
+    pub(super) fn temporary(&mut self, aval: &Aval, copies: usize, scope: usize) -> View {
+        let buffer = self.add(aval.bytes() * copies, None, scope);
+        dense(buffer, aval)
+    }
+
+    /// Memory of that many elements, written in an outer scope before the loop in it that is
+    /// being written now and began at `begin`.
+    pub(super) fn elements_before(
+        &mut self,
+        n: usize,
+        dtype: crate::buffer::DType,
+        scope: usize,
+        begin: usize,
+    ) -> BufferId {
+        let buffer = self.add(n * dtype.size(), None, scope);
+        self.buffers[buffer.0 as usize].born = begin.saturating_sub(1);
+        buffer
+    }
+
+    /// Memory with these bytes in it.
+    pub(super) fn constant(&mut self, bytes: Vec<u8>, aval: &Aval) -> View {
+        let place = Place::Constant(Arc::from(bytes));
+        let buffer = self.add(aval.bytes(), Some(place), 0);
+        dense(buffer, aval)
+    }
+
+    /// In how many loops and branches the buffer was made.
+    pub(super) fn scope(&self, buffer: BufferId) -> usize {
+        self.buffers[buffer.0 as usize].scope
+    }
+
+    /// A statement begins; what it names lives.
+    pub(super) fn tick(&mut self) {
+        self.now += 1;
+    }
+
+    /// The buffer is named by the current statement.
+    pub(super) fn touch(&mut self, buffer: BufferId) {
+        let known = &mut self.buffers[buffer.0 as usize];
+        known.last = known.last.max(self.now);
+    }
+
+    /// A loop begins; when.
+    pub(super) fn enter(&mut self) -> usize {
+        self.tick();
+        self.loops.push(self.now);
+        self.now
+    }
+
+    /// The loop ends: what is older than it and was named in it lives until here.
+    pub(super) fn leave(&mut self) {
+        let begin = self.loops.pop().expect("internal: a loop was entered");
+        self.tick();
+        for known in &mut self.buffers {
+            if known.born < begin && known.last >= begin {
+                known.last = self.now;
+            }
+        }
+    }
+
+    /// The buffers, with a place in the arena for each temporary: the first gap that is free for
+    /// all of its life.
+    pub(super) fn finish(self) -> Vec<Buffer> {
+        let mut order: Vec<usize> = (0..self.buffers.len()).collect();
+        order.retain(|&i| self.buffers[i].place.is_none());
+        // Large ones first, so that they do not end up behind holes that small ones left.
+        order.sort_by_key(|&i| (std::cmp::Reverse(self.buffers[i].bytes), i));
+        let mut placed: Vec<(usize, usize, usize)> = Vec::new();
+        let mut offsets = vec![0; self.buffers.len()];
+        for i in order {
+            let known = &self.buffers[i];
+            let bytes = known.bytes.next_multiple_of(BLOCK_BYTES);
+            let mut taken: Vec<(usize, usize)> = placed
+                .iter()
+                .filter(|&&(j, ..)| {
+                    let other = &self.buffers[j];
+                    other.born <= known.last && known.born <= other.last
+                })
+                .map(|&(_, start, end)| (start, end))
+                .collect();
+            taken.sort_unstable();
+            let mut offset = 0;
+            for (start, end) in taken {
+                if offset + bytes <= start {
+                    break;
+                }
+                offset = offset.max(end);
+            }
+            offsets[i] = offset;
+            placed.push((i, offset, offset + bytes));
+        }
+        self.buffers
+            .into_iter()
+            .zip(offsets)
+            .map(|(known, offset)| Buffer {
+                bytes: known.bytes,
+                place: known.place.unwrap_or(Place::Arena(offset)),
+            })
+            .collect()
+    }
+}
+
+fn dense(buffer: BufferId, aval: &Aval) -> View {
+    let strides: Vec<i64> = aval.shape.strides().into_iter().map(|s| s as i64).collect();
+    View::new(buffer, machine_dtype(aval.dtype)).strides(strides)
+}

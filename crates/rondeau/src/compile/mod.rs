@@ -1,0 +1,83 @@
+//! Program to code: which equations become one kernel, in which order kernels run, and where each
+//! value lives. The language of the code is `rondeau_machine`'s.
+//!
+//! The way through: `flatten` removes calls; `cluster` groups the equations of a body into kernels;
+//! `lower` writes each kernel, with the help of `expr` (arithmetic) and `place` (views); `memory`
+//! lays temporaries out in one arena.
+
+mod cluster;
+mod expr;
+mod flatten;
+mod lower;
+mod memory;
+mod place;
+
+use std::sync::Arc;
+
+use rondeau_machine::code::{Code, Place};
+
+use crate::buffer::DType;
+use crate::ir::{Aval, Program};
+use lower::{Lowerer, Target};
+use place::Value;
+
+/// A program as code, and what a call of it needs to know.
+#[derive(Debug)]
+pub struct Compiled {
+    /// What runs.
+    pub code: Code,
+    /// The types of the inputs.
+    pub inputs: Vec<Aval>,
+    /// The types of the outputs.
+    pub outputs: Vec<Aval>,
+    /// What the taps of the code show, by their number.
+    pub taps: Vec<TapPart>,
+    /// What was made of the program, one line for each kernel.
+    pub notes: Vec<String>,
+}
+
+/// One value that a `debug_print` shows.
+#[derive(Clone, Debug)]
+pub struct TapPart {
+    /// The user's label.
+    pub label: Arc<str>,
+    /// Which of the values.
+    pub part: usize,
+    /// How many values are shown together.
+    pub n_parts: usize,
+    /// The value's type.
+    pub aval: Option<Aval>,
+}
+
+/// Lowers an optimized program.
+pub fn compile(program: &Program) -> Compiled {
+    let (inputs, outputs) = (program.input_avals(), program.output_avals());
+    let mut lowerer = Lowerer::new();
+    let values: Vec<Value> = inputs
+        .iter()
+        .enumerate()
+        .map(|(i, aval)| Value::Stored(lowerer.memory.external(Place::Input(i), aval)))
+        .collect();
+    let targets: Vec<Target> = outputs
+        .iter()
+        .enumerate()
+        .map(|(i, aval)| vec![lowerer.memory.external(Place::Output(i), aval)])
+        .collect();
+    let body = lowerer.top(program, values, targets);
+    let Lowerer { memory, taps, notes, .. } = lowerer;
+    let buffers = memory.finish();
+    Compiled { code: Code { buffers, body }, inputs, outputs, taps, notes }
+}
+
+/// The machine's name for an element type.
+fn machine_dtype(dtype: DType) -> rondeau_machine::code::DType {
+    use rondeau_machine::code::DType as Machine;
+    match dtype {
+        DType::F32 => Machine::F32,
+        DType::F64 => Machine::F64,
+        DType::I32 => Machine::I32,
+        DType::U32 => Machine::U32,
+        DType::Bool => Machine::Bool,
+    }
+}
+

@@ -1,0 +1,166 @@
+//! Building a program, equation by equation.
+
+use super::print::is_name;
+use super::{Aval, Atom, Eqn, Program, Var};
+use crate::buffer::Scalar;
+use crate::error::Misfit;
+use crate::prim::Prim;
+
+/// A program under construction. Rules receive one and append their equations to it.
+#[derive(Debug, Default)]
+pub struct Builder {
+    avals: Vec<Aval>,
+    inputs: Vec<Var>,
+    eqns: Vec<Eqn>,
+    names: Vec<String>,
+}
+
+impl Builder {
+    /// A program without inputs or equations.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    fn fresh(&mut self, aval: Aval) -> Var {
+        self.avals.push(aval);
+        Var((self.avals.len() - 1) as u32)
+    }
+
+    /// A new input.
+    pub fn input(&mut self, aval: Aval) -> Atom {
+        self.named_input(aval, String::new())
+    }
+
+    /// A new input with the user's name for it.
+    ///
+    /// A name that could not be told from other text, or from an earlier name, is dropped: names
+    /// are made of `A-Z a-z 0-9 _ .`
+    pub fn named_input(&mut self, aval: Aval, mut name: String) -> Atom {
+        let var = self.fresh(aval);
+        if !is_name(&name) || self.names.contains(&name) {
+            name.clear();
+        }
+        self.inputs.push(var);
+        self.names.push(name);
+        Atom::Var(var)
+    }
+
+    /// New inputs of these types.
+    pub fn inputs(&mut self, avals: &[Aval]) -> Vec<Atom> {
+        avals.iter().map(|aval| self.input(aval.clone())).collect()
+    }
+
+    /// The type of an atom.
+    pub fn aval(&self, atom: Atom) -> Aval {
+        match atom {
+            Atom::Var(var) => self.avals[var.index()].clone(),
+            Atom::Lit(value) => Aval::scalar(value.dtype()),
+        }
+    }
+
+    /// The types of atoms.
+    pub fn avals(&self, atoms: &[Atom]) -> Vec<Aval> {
+        atoms.iter().map(|&atom| self.aval(atom)).collect()
+    }
+
+    /// Appends an equation; its outputs.
+    ///
+    /// # Errors
+    /// [`Misfit`] if the inputs do not fit the primitive.
+    pub fn try_bind(&mut self, prim: impl Into<Prim>, inputs: &[Atom]) -> Result<Vec<Atom>, Misfit> {
+        let prim = prim.into();
+        let avals = prim.infer(&self.avals(inputs))?;
+        let outputs: Vec<Var> = avals.into_iter().map(|aval| self.fresh(aval)).collect();
+        let atoms = outputs.iter().map(|&var| Atom::Var(var)).collect();
+        self.eqns.push(Eqn { prim, inputs: inputs.to_vec(), outputs });
+        Ok(atoms)
+    }
+
+    /// Appends an equation that a rule of ours makes; its outputs.
+    ///
+    /// # Panics
+    /// If the inputs do not fit: the rule is wrong.
+    pub fn bind(&mut self, prim: impl Into<Prim>, inputs: &[Atom]) -> Vec<Atom> {
+        let prim = prim.into();
+        match self.try_bind(prim.clone(), inputs) {
+            Ok(outputs) => outputs,
+            Err(misfit) => panic!(
+                "internal: a rule made an equation that does not fit\n{} {:?}: {}",
+                prim.name(),
+                self.avals(inputs),
+                misfit.message
+            ),
+        }
+    }
+
+    /// Appends an equation with one output; that output.
+    pub fn bind1(&mut self, prim: impl Into<Prim>, inputs: &[Atom]) -> Atom {
+        self.bind(prim, inputs)[0]
+    }
+
+    /// Appends a program's equations, with `inputs` for its inputs; its outputs.
+    pub fn inline(&mut self, program: &Program, inputs: &[Atom]) -> Vec<Atom> {
+        debug_assert_eq!(program.inputs.len(), inputs.len(), "internal: inline\n{program}");
+        let mut env: Vec<Option<Atom>> = vec![None; program.n_vars()];
+        for (&var, &atom) in program.inputs.iter().zip(inputs) {
+            env[var.index()] = Some(atom);
+        }
+        for eqn in &program.eqns {
+            let inputs: Vec<Atom> = eqn.inputs.iter().map(|&atom| read(&env, atom)).collect();
+            let outputs = self.bind(eqn.prim.clone(), &inputs);
+            for (&var, atom) in eqn.outputs.iter().zip(outputs) {
+                env[var.index()] = Some(atom);
+            }
+        }
+        program.outputs.iter().map(|&atom| read(&env, atom)).collect()
+    }
+
+    /// A number of the type and shape of `aval`, without taking memory for it.
+    pub fn full(&mut self, value: f64, aval: &Aval) -> Atom {
+        let lit = Atom::Lit(Scalar::of(value, aval.dtype));
+        match aval.shape.rank() {
+            0 => lit,
+            _ => self.broadcast(lit, &aval.shape, &[]),
+        }
+    }
+
+    /// The finished program.
+    pub fn finish(self, outputs: Vec<Atom>) -> Program {
+        let Builder { avals, inputs, eqns, names } = self;
+        Program { avals, inputs, eqns, outputs, names }
+    }
+
+    /// The finished program, renumbered so that inputs come before everything else.
+    ///
+    /// For builders whose inputs were found on the way.
+    pub fn finish_ordered(self, outputs: Vec<Atom>) -> Program {
+        let mut ordered = Builder::new();
+        let mut env: Vec<Option<Atom>> = vec![None; self.avals.len()];
+        for (&var, name) in self.inputs.iter().zip(&self.names) {
+            let aval = self.avals[var.index()].clone();
+            env[var.index()] = Some(ordered.named_input(aval, name.clone()));
+        }
+        for eqn in self.eqns {
+            let inputs = eqn.inputs.iter().map(|&atom| read(&env, atom)).collect();
+            let outputs: Vec<Var> = eqn
+                .outputs
+                .iter()
+                .map(|&var| ordered.fresh(self.avals[var.index()].clone()))
+                .collect();
+            for (&old, &new) in eqn.outputs.iter().zip(&outputs) {
+                env[old.index()] = Some(Atom::Var(new));
+            }
+            ordered.eqns.push(Eqn { prim: eqn.prim, inputs, outputs });
+        }
+        let outputs = outputs.iter().map(|&atom| read(&env, atom)).collect();
+        ordered.finish(outputs)
+    }
+}
+
+/// What a renaming says an atom has become.
+pub(crate) fn read(env: &[Option<Atom>], atom: Atom) -> Atom {
+    match atom {
+        Atom::Var(var) => env[var.index()].unwrap_or_else(|| panic!("internal: {var:?} unbound")),
+        Atom::Lit(_) => atom,
+    }
+}

@@ -1,0 +1,251 @@
+//! Computes what is known: equations of numbers become numbers, and equations that only move
+//! elements are joined, so that what stays of a chain of views is one.
+//!
+//! Every rule here gives the same bits.
+
+use super::cost::is_elementwise;
+use super::draft::{Draft, Rule, rewrite};
+use crate::buffer::{Buffer, Shape};
+use crate::ir::{Atom, Program};
+use crate::prim::{Bitcast, Broadcast, Prim, Reshape, Reverse, Slice, Transpose};
+
+/// The program with known values computed and chains of views joined.
+pub(super) fn fold(program: &Program) -> Program {
+    rewrite(program, &[RULES])
+}
+
+pub(super) const RULES: &[Rule] = &[
+    numbers,
+    everywhere_one_number,
+    nothing_moves,
+    broadcast_of_broadcast,
+    reshape_of_reshape,
+    reshape_of_one_number,
+    transpose_of_transpose,
+    transpose_of_broadcast,
+    slice_of_slice,
+    slice_of_broadcast,
+    slice_of_concat,
+    reverse_of_reverse,
+    bitcast_of_bitcast,
+];
+
+/// Folds of more elements than this are left to the run.
+const MOST_ELEMENTS: usize = 4096;
+
+/// A number in the shape of the result.
+fn spread(draft: &mut Draft, value: Atom, shape: &Shape) -> Atom {
+    match shape.rank() {
+        0 => value,
+        _ => draft.bind1(Broadcast { shape: shape.clone(), axes: vec![] }, &[value]),
+    }
+}
+
+// f(1, 2) = the number that it is, by the meaning of f.
+fn numbers(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
+    let folds = is_elementwise(prim) || matches!(prim, Prim::Reduce(_) | Prim::DotGeneral(_));
+    if !folds || inputs.is_empty() {
+        return None;
+    }
+    let avals: Vec<_> = inputs.iter().map(|&atom| draft.aval(atom)).collect();
+    let n: usize = avals.iter().map(|aval| aval.shape.count()).sum();
+    let result = prim.infer(&avals).ok()?.pop()?;
+    if result.rank() > 0 || n > MOST_ELEMENTS {
+        return None;
+    }
+    let buffers = inputs.iter().zip(avals);
+    let buffers = buffers
+        .map(|(&atom, aval)| Some(Buffer::splat(draft.uniform(atom)?, aval.shape)))
+        .collect::<Option<Vec<_>>>()?;
+    Some(Atom::Lit(prim.eval(&buffers)[0].first()))
+}
+
+// f(1 1 1, 2 2 2) = f(1, 2) everywhere, and f(x x x) = f(x) everywhere, for elementwise f.
+fn everywhere_one_number(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
+    if !is_elementwise(prim) {
+        return None;
+    }
+    let mut shape = Shape::scalar();
+    let mut scalars = Vec::new();
+    for &atom in inputs {
+        let aval = draft.aval(atom);
+        match aval.rank() {
+            0 => scalars.push(atom),
+            _ => {
+                scalars.push(spread_scalar(draft, atom)?);
+                shape = aval.shape;
+            }
+        }
+    }
+    if shape.rank() == 0 {
+        return None;
+    }
+    let value = draft.bind1(prim.clone(), &scalars);
+    Some(spread(draft, value, &shape))
+}
+
+/// The scalar that an array repeats.
+pub(super) fn spread_scalar(draft: &Draft, atom: Atom) -> Option<Atom> {
+    let eqn = draft.def(atom)?;
+    match &eqn.prim {
+        Prim::Broadcast(_) if draft.aval(eqn.inputs[0]).rank() == 0 => Some(eqn.inputs[0]),
+        _ => None,
+    }
+}
+
+// An equation whose result is its operand.
+fn nothing_moves(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
+    let x = *inputs.first()?;
+    let aval = draft.aval(x);
+    let is_identity = match prim {
+        // With increasing axes, as many of them as there are: each is its own.
+        Prim::Broadcast(broadcast) => broadcast.shape == aval.shape,
+        Prim::Reshape(reshape) => reshape.shape == aval.shape,
+        Prim::Transpose(transpose) => transpose.permutation.is_sorted(),
+        Prim::Slice(slice) => slice.sizes == *aval.shape,
+        Prim::Reverse(reverse) => reverse.axes.iter().all(|&axis| aval.shape[axis] < 2),
+        Prim::Concat(_) => inputs.len() == 1,
+        Prim::Pad(pad) => {
+            let none = |edges: &[i64]| edges.iter().all(|&edge| edge == 0);
+            none(&pad.low) && none(&pad.high) && pad.interior.iter().all(|&gap| gap == 0)
+        }
+        Prim::Convert(convert) => convert.dtype == aval.dtype,
+        Prim::Bitcast(bitcast) => bitcast.dtype == aval.dtype,
+        _ => false,
+    };
+    is_identity.then_some(x)
+}
+
+// broadcast(broadcast(x)) = broadcast(x)
+fn broadcast_of_broadcast(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
+    let Prim::Broadcast(outer) = prim else { return None };
+    let eqn = draft.def(inputs[0])?;
+    let Prim::Broadcast(inner) = &eqn.prim else { return None };
+    let axes = inner.axes.iter().map(|&axis| outer.axes[axis]).collect();
+    Some(draft.bind1(Broadcast { shape: outer.shape.clone(), axes }, &eqn.inputs))
+}
+
+// reshape(reshape(x)) = reshape(x)
+fn reshape_of_reshape(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
+    let Prim::Reshape(outer) = prim else { return None };
+    let eqn = draft.def(inputs[0])?;
+    let Prim::Reshape(_) = &eqn.prim else { return None };
+    Some(draft.bind1(Reshape { shape: outer.shape.clone() }, &eqn.inputs))
+}
+
+// reshape(x x x) = x x x, of a scalar x
+fn reshape_of_one_number(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
+    let Prim::Reshape(reshape) = prim else { return None };
+    let x = match draft.aval(inputs[0]).rank() {
+        0 => inputs[0],
+        _ => spread_scalar(draft, inputs[0])?,
+    };
+    Some(spread(draft, x, &reshape.shape))
+}
+
+// transpose(transpose(x)) = transpose(x)
+fn transpose_of_transpose(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
+    let Prim::Transpose(outer) = prim else { return None };
+    let eqn = draft.def(inputs[0])?;
+    let Prim::Transpose(inner) = &eqn.prim else { return None };
+    let permutation = outer.permutation.iter().map(|&axis| inner.permutation[axis]).collect();
+    Some(draft.bind1(Transpose { permutation }, &eqn.inputs))
+}
+
+// transpose(broadcast(x)) = broadcast(x), if the axes of x stay in order
+fn transpose_of_broadcast(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
+    let Prim::Transpose(Transpose { permutation }) = prim else { return None };
+    let eqn = draft.def(inputs[0])?;
+    let Prim::Broadcast(inner) = &eqn.prim else { return None };
+    let to = |axis: &usize| permutation.iter().position(|from| from == axis);
+    let axes = inner.axes.iter().map(to).collect::<Option<Vec<usize>>>()?;
+    if !axes.is_sorted() {
+        return None;
+    }
+    let shape = permutation.iter().map(|&axis| inner.shape[axis]).collect();
+    Some(draft.bind1(Broadcast { shape, axes }, &eqn.inputs))
+}
+
+// slice(slice(x)) = slice(x)
+fn slice_of_slice(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
+    let Prim::Slice(outer) = prim else { return None };
+    let eqn = draft.def(inputs[0])?;
+    let Prim::Slice(inner) = &eqn.prim else { return None };
+    let axes = 0..outer.sizes.len();
+    // The step from a lone element leads nowhere, so that it may be 1, and nothing overflows.
+    let step = |axis: usize| match outer.sizes[axis] {
+        0 | 1 => 1,
+        _ => outer.steps[axis] * inner.steps[axis],
+    };
+    let start = |axis: usize| match outer.sizes[axis] {
+        0 => 0,
+        _ => inner.starts[axis] + outer.starts[axis] * inner.steps[axis],
+    };
+    let joined = Slice {
+        starts: axes.clone().map(start).collect(),
+        sizes: outer.sizes.clone(),
+        steps: axes.map(step).collect(),
+    };
+    Some(draft.bind1(joined, &eqn.inputs))
+}
+
+// slice(broadcast(x)) = broadcast(x), if only repeated axes are cut
+fn slice_of_broadcast(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
+    let Prim::Slice(slice) = prim else { return None };
+    let eqn = draft.def(inputs[0])?;
+    let Prim::Broadcast(inner) = &eqn.prim else { return None };
+    let operand = draft.aval(eqn.inputs[0]).shape;
+    let is_kept = |(&axis, &size): (&usize, &usize)| {
+        slice.sizes[axis] == inner.shape[axis] || (size == 1 && inner.shape[axis] != 1)
+    };
+    if !inner.axes.iter().zip(operand.iter()).all(is_kept) {
+        return None;
+    }
+    let shape = slice.sizes.clone().into();
+    Some(draft.bind1(Broadcast { shape, axes: inner.axes.clone() }, &eqn.inputs))
+}
+
+// slice(concat(x, y)) = slice(x), if it lies within x
+fn slice_of_concat(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
+    let Prim::Slice(slice) = prim else { return None };
+    let eqn = draft.def(inputs[0])?;
+    let Prim::Concat(concat) = &eqn.prim else { return None };
+    let axis = concat.axis;
+    let (first, size) = (slice.starts[axis], slice.sizes[axis]);
+    if size == 0 {
+        return None;
+    }
+    let last = first + (size - 1) * slice.steps[axis];
+    let mut start = 0;
+    for &piece in &eqn.inputs {
+        let end = start + draft.aval(piece).shape[axis];
+        if (start..end).contains(&first) && last < end {
+            let mut within = slice.clone();
+            within.starts[axis] -= start;
+            return Some(draft.bind1(within, &[piece]));
+        }
+        start = end;
+    }
+    None
+}
+
+// reverse(reverse(x)) = x, for the same axes
+fn reverse_of_reverse(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
+    let Prim::Reverse(outer) = prim else { return None };
+    let eqn = draft.def(inputs[0])?;
+    let Prim::Reverse(inner) = &eqn.prim else { return None };
+    let once = |axes: &[usize], others: &[usize]| -> Vec<usize> {
+        axes.iter().copied().filter(|axis| !others.contains(axis)).collect()
+    };
+    let mut axes = [once(&outer.axes, &inner.axes), once(&inner.axes, &outer.axes)].concat();
+    axes.sort_unstable();
+    Some(draft.bind1(Reverse { axes }, &eqn.inputs))
+}
+
+// bitcast(bitcast(x)) = bitcast(x)
+fn bitcast_of_bitcast(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
+    let Prim::Bitcast(outer) = prim else { return None };
+    let eqn = draft.def(inputs[0])?;
+    let Prim::Bitcast(_) = &eqn.prim else { return None };
+    Some(draft.bind1(Bitcast { dtype: outer.dtype }, &eqn.inputs))
+}

@@ -1,0 +1,233 @@
+//! Loops taken apart and put together again, for the passes that move work across their borders.
+
+use std::sync::Arc;
+
+use super::cost::cost;
+use super::draft::{Draft, rewrite_eqns};
+use crate::ir::{Atom, Aval, Builder, Eqn, Program, Var};
+use crate::prim::{Batched, Prim, Scan};
+use crate::transform::{prune, reorder};
+
+/// A scan with what it is given.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Loop<'a> {
+    /// The loop.
+    pub(super) scan: &'a Scan,
+    /// Constants, initial carry, xs: atoms of the program around it.
+    pub(super) inputs: &'a [Atom],
+}
+
+/// Where an input of the body comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// From outside: the same at every step, or a row of an array, outermost axis 0.
+    Given(Batched),
+    /// The carry at this position.
+    Carry(usize),
+}
+
+impl<'a> Loop<'a> {
+    pub(super) fn body(&self) -> &'a Program {
+        &self.scan.body
+    }
+
+    pub(super) fn init(&self) -> &'a [Atom] {
+        &self.inputs[self.scan.n_consts..self.scan.n_consts + self.scan.n_carry]
+    }
+
+    /// What the body returns as the next carry.
+    pub(super) fn next(&self) -> &'a [Atom] {
+        &self.body().outputs()[..self.scan.n_carry]
+    }
+
+    /// What the body returns as rows of ys.
+    pub(super) fn ys(&self) -> &'a [Atom] {
+        &self.body().outputs()[self.scan.n_carry..]
+    }
+
+    /// The variables of the carry in the body.
+    pub(super) fn carry_vars(&self) -> &'a [Var] {
+        &self.body().inputs()[self.scan.n_consts..self.scan.n_consts + self.scan.n_carry]
+    }
+
+    /// Where each variable of the body comes from; `None` for those that equations bind.
+    pub(super) fn sources(&self) -> Vec<Option<Source>> {
+        let (n_consts, n_carry) = (self.scan.n_consts, self.scan.n_carry);
+        let mut sources = vec![None; self.body().n_vars()];
+        for (i, (&var, &atom)) in self.body().inputs().iter().zip(self.inputs).enumerate() {
+            sources[var.index()] = Some(if i < n_consts {
+                Source::Given(Batched::Shared(atom))
+            } else if i < n_consts + n_carry {
+                Source::Carry(i - n_consts)
+            } else {
+                Source::Given(Batched::Mapped(atom))
+            });
+        }
+        sources
+    }
+
+    /// The equation of the body that binds each variable.
+    pub(super) fn bound_by(&self) -> Vec<Option<&'a Eqn>> {
+        let mut bound_by = vec![None; self.body().n_vars()];
+        for eqn in self.body().eqns() {
+            for var in &eqn.outputs {
+                bound_by[var.index()] = Some(eqn);
+            }
+        }
+        bound_by
+    }
+}
+
+/// A loop under construction. Constants and rows are asked for when an equation reads them, so
+/// that the loop is given what it needs and nothing twice.
+#[derive(Debug, Default)]
+pub(super) struct LoopDraft {
+    step: Builder,
+    inner: Vec<Atom>,
+    consts: Vec<(Atom, usize)>,
+    carry: Vec<(Atom, usize)>,
+    xs: Vec<(Atom, usize)>,
+    ys: Vec<Atom>,
+}
+
+impl LoopDraft {
+    fn input(&mut self, aval: Aval) -> usize {
+        let atom = self.step.input(aval);
+        self.inner.push(atom);
+        self.inner.len() - 1
+    }
+
+    /// A carry that starts as `init`, of the program around the loop.
+    pub(super) fn carry(&mut self, init: Atom, aval: Aval) -> Atom {
+        let i = self.input(aval);
+        self.carry.push((init, i));
+        self.inner[i]
+    }
+
+    /// A value from outside, as a step sees it; `aval` is its type there.
+    pub(super) fn given(&mut self, value: Batched, aval: Aval) -> Atom {
+        let list = match value {
+            Batched::Shared(Atom::Lit(_)) => return value.atom(),
+            Batched::Shared(_) => &self.consts,
+            Batched::Mapped(_) => &self.xs,
+        };
+        if let Some(&(_, i)) = list.iter().find(|&&(outer, _)| outer == value.atom()) {
+            return self.inner[i];
+        }
+        let i = self.input(aval);
+        match value {
+            Batched::Shared(outer) => self.consts.push((outer, i)),
+            Batched::Mapped(outer) => self.xs.push((outer, i)),
+        }
+        self.inner[i]
+    }
+
+    /// A row that the step returns; its position among ys.
+    pub(super) fn y(&mut self, atom: Atom) -> usize {
+        let known = self.ys.iter().position(|&y| y == atom);
+        known.unwrap_or_else(|| {
+            self.ys.push(atom);
+            self.ys.len() - 1
+        })
+    }
+
+    /// A row that the step returns behind all others, even if it returns it already.
+    pub(super) fn another_y(&mut self, atom: Atom) {
+        self.ys.push(atom);
+    }
+
+    /// Appends an equation to the step.
+    pub(super) fn bind(&mut self, prim: &Prim, inputs: &[Atom]) -> Vec<Atom> {
+        self.step.bind(prim.clone(), inputs)
+    }
+
+    /// The builder of the step.
+    pub(super) fn step(&mut self) -> &mut Builder {
+        &mut self.step
+    }
+
+    /// The finished loop, of the length and direction of `like`, and its inputs. `next` is the
+    /// carry that leaves a step.
+    pub(super) fn finish(self, like: &Scan, next: &[Atom]) -> (Scan, Vec<Atom>) {
+        let given: Vec<(Atom, usize)> =
+            [&self.consts[..], &self.carry[..], &self.xs[..]].concat();
+        let order: Vec<usize> = given.iter().map(|&(_, i)| i).collect();
+        let outputs = [next, &self.ys].concat();
+        let all: Vec<usize> = (0..outputs.len()).collect();
+        let body = reorder(&self.step.finish_ordered(outputs), &order, &all);
+        let scan = Scan {
+            body: Arc::new(prune(&body)),
+            n_consts: self.consts.len(),
+            n_carry: self.carry.len(),
+            ..*like
+        };
+        (scan, given.into_iter().map(|(atom, _)| atom).collect())
+    }
+}
+
+/// Each loop of a program, inner ones first, as `remake` makes it: a program fragment from the
+/// inputs of the scan to its outputs. It replaces the loop where it costs less.
+pub(super) fn improve_loops(
+    program: &Program,
+    remake: &dyn Fn(&mut Draft, Loop<'_>) -> Option<Vec<Atom>>,
+) -> Program {
+    improve_loops_by_choices(program, &|_| 1, &|draft, it, _| remake(draft, it))
+}
+
+/// The same, for changes that can be made one by one: `remake` makes those that it is told to. Of
+/// the `n_choices`, each is made, in turn, that lowers the cost further.
+pub(super) fn improve_loops_by_choices(
+    program: &Program,
+    n_choices: &dyn Fn(Loop<'_>) -> usize,
+    remake: &dyn Fn(&mut Draft, Loop<'_>, &[bool]) -> Option<Vec<Atom>>,
+) -> Program {
+    rewrite_eqns(program, &[], &|draft, prim, inputs| {
+        let Prim::Scan(scan) = prim else { return draft.bind(prim.clone(), inputs) };
+        let keep = |draft: &mut Draft, it: Loop<'_>| Some(draft.bind(it.scan.clone(), it.inputs));
+        let (Some(old), atoms) = alone(draft, scan, inputs, &keep) else {
+            unreachable!("internal: the loop itself is made")
+        };
+        let mut best = (cost(&old).total(), None);
+        let mut chosen = vec![false; n_choices(Loop { scan, inputs })];
+        for i in 0..chosen.len() {
+            chosen[i] = true;
+            let (new, _) = alone(draft, scan, inputs, &|draft, it| remake(draft, it, &chosen));
+            match new.map(|new| (cost(&new).total(), new)) {
+                Some((total, new)) if total < best.0 => best = (total, Some(new)),
+                _ => chosen[i] = false,
+            }
+        }
+        match best.1 {
+            Some(new) => draft.inline(&new, &atoms),
+            None => draft.bind(prim.clone(), inputs),
+        }
+    })
+}
+
+/// What `make` makes of a loop, as a program of its own, and the atoms that its inputs stand for.
+/// Numbers, and arrays of one number, are made inside, so that `make` sees them.
+pub(super) fn alone(
+    around: &Draft,
+    scan: &Scan,
+    inputs: &[Atom],
+    make: &dyn Fn(&mut Draft, Loop<'_>) -> Option<Vec<Atom>>,
+) -> (Option<Program>, Vec<Atom>) {
+    let mut draft = Draft::new(&[]);
+    let (mut outer, mut inner): (Vec<Atom>, Vec<Atom>) = (vec![], vec![]);
+    for &atom in inputs {
+        if atom.var().is_some() && around.uniform(atom).is_none() && !outer.contains(&atom) {
+            outer.push(atom);
+            inner.push(draft.input(around.aval(atom)));
+        }
+    }
+    let stand_in = |draft: &mut Draft, atom: Atom| match outer.iter().position(|&o| o == atom) {
+        Some(i) => inner[i],
+        None => match around.def(atom) {
+            Some(eqn) => draft.bind1(eqn.prim.clone(), &eqn.inputs),
+            None => atom,
+        },
+    };
+    let inputs: Vec<Atom> = inputs.iter().map(|&atom| stand_in(&mut draft, atom)).collect();
+    let outputs = make(&mut draft, Loop { scan, inputs: &inputs });
+    (outputs.map(|outputs| draft.finish(outputs)), outer)
+}

@@ -1,0 +1,61 @@
+//! Program to program, with a new meaning: derivatives and batches.
+//!
+//! The loops here ask primitives their rules and name none but `Add`. What reverse mode needs is
+//! composed: `vjp = jvp ∘ partial_eval ∘ transpose`.
+
+mod dce;
+mod jvp;
+mod partial_eval;
+mod transpose;
+mod vjp;
+mod vmap;
+
+pub(crate) use dce::dce_inputs;
+pub use dce::{dce, prune};
+pub use jvp::{Jvp, jvp, jvp_into};
+pub use partial_eval::{Partial, PartialBuilder, Split, partial_eval};
+pub use transpose::backward;
+pub use vjp::{Linearized, linearize, split_and_backward, vjp, vjp_into};
+pub use vmap::{Vmapped, vmap, vmap_into};
+
+use crate::ir::{Builder, Program};
+
+/// The same program with its inputs and outputs in another order: input `i` of the result is
+/// input `inputs[i]`, output `j` is output `outputs[j]`. Every input is named once; outputs may be
+/// left out or repeated.
+pub(crate) fn reorder(program: &Program, inputs: &[usize], outputs: &[usize]) -> Program {
+    let mut b = Builder::new();
+    let mut given = vec![None; program.inputs.len()];
+    for &i in inputs {
+        let aval = program.var_aval(program.inputs[i]).clone();
+        given[i] = Some(b.named_input(aval, program.names[i].clone()));
+    }
+    let given: Vec<_> = given.into_iter().map(|atom| atom.expect("internal: all named")).collect();
+    let all = b.inline(program, &given);
+    b.finish(outputs.iter().map(|&j| all[j]).collect())
+}
+
+/// The positions at which `flags` holds.
+pub(crate) fn positions(flags: &[bool]) -> Vec<usize> {
+    flags.iter().enumerate().filter_map(|(i, &flag)| flag.then_some(i)).collect()
+}
+
+/// The items at the positions at which `flags` holds.
+pub(crate) fn pick<T: Clone>(items: &[T], flags: &[bool]) -> Vec<T> {
+    items.iter().zip(flags).filter(|&(_, &flag)| flag).map(|(item, _)| item.clone()).collect()
+}
+
+/// Repeats `grow` until the flags stop changing; flags are only ever set.
+pub(crate) fn fixed_point(
+    mut flags: Vec<bool>,
+    mut grow: impl FnMut(&[bool]) -> Vec<bool>,
+) -> Vec<bool> {
+    loop {
+        let grown = grow(&flags);
+        let next: Vec<bool> = flags.iter().zip(&grown).map(|(&old, &new)| old || new).collect();
+        if next == flags {
+            return flags;
+        }
+        flags = next;
+    }
+}

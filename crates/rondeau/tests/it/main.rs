@@ -1,0 +1,7 @@
+//! Tests of the language through its public interface.
+
+mod corners;
+mod engines;
+mod generate;
+mod golden;
+mod laws;
