@@ -54,15 +54,9 @@ fn gru(h: usize, b: usize, t: usize, u: &[f64], xw: &[f64], h0: &[f64]) -> Vec<f
 
 #[test]
 fn a_recurrent_unit_is_right_and_has_the_same_bits_everywhere() {
-    for (h, b, t) in [
-        (1, 1, 3),
-        (5, 1, 7),
-        (8, 1, 20),
-        (13, 3, 6),
-        (16, 1, 9),
-        (64, 1, 5),
-        (96, 2, 4),
-    ] {
+    for (h, b, t) in
+        [(1, 1, 3), (5, 1, 7), (8, 1, 20), (13, 3, 6), (16, 1, 9), (64, 1, 5), (96, 2, 4)]
+    {
         let scale = 1.0 / (h as f64).sqrt();
         let round =
             |x: Vec<f64>, by: f64| -> Vec<f32> { x.iter().map(|x| (x * by) as f32).collect() };
@@ -84,10 +78,7 @@ fn a_recurrent_unit_is_right_and_has_the_same_bits_everywhere() {
             )
             .unwrap();
             for (a, e) in hs.iter().zip(&expected) {
-                assert!(
-                    (*a as f64 - e).abs() < 2e-6,
-                    "{executor:?} {h} {b}: {a}, not {e}"
-                );
+                assert!((*a as f64 - e).abs() < 2e-6, "{executor:?} {h} {b}: {a}, not {e}");
             }
             let first = first.get_or_insert_with(|| hs.clone());
             assert_eq!(as_bytes(first), as_bytes(&hs), "{executor:?} {h} {b}");
@@ -123,8 +114,7 @@ fn a_differential_equation_has_the_same_bits_everywhere() {
             let exe = Executable::new(&code, executor).unwrap();
             let mut end = vec![0f32; 3 * lanes];
             let outputs = &mut [as_bytes_mut(&mut end)];
-            exe.run(&[as_bytes(&start)], outputs, &mut Arena::new(), &|_| {})
-                .unwrap();
+            exe.run(&[as_bytes(&start)], outputs, &mut Arena::new(), &|_| {}).unwrap();
             end
         });
         assert!(ends.iter().all(|e| as_bytes(e) == as_bytes(&ends[0])));
@@ -134,25 +124,15 @@ fn a_differential_equation_has_the_same_bits_everywhere() {
 
 /// A loop of `n` steps that copies `xs[t]` to the output and shows it.
 fn tapped(n: usize) -> Code {
-    let buffer = |place, n| Buffer {
-        bytes: 4 * n,
-        place,
-    };
+    let buffer = |place, n| Buffer { bytes: 4 * n, place };
     let view = |b: u32| View::new(BufferId(b), DType::F32);
     let copy = Map {
         dims: vec![],
         loads: vec![view(0).advance(0, 1)],
         dag: vec![Node::Load(0)],
-        stores: vec![Store {
-            value: Val(0),
-            to: view(1),
-        }],
+        stores: vec![Store { value: Val(0), to: view(1) }],
     };
-    let tap = Tap {
-        id: 7,
-        dims: vec![],
-        view: view(1),
-    };
+    let tap = Tap { id: 7, dims: vec![], view: view(1) };
     let body = vec![Stmt::Map(copy), Stmt::Tap(tap)];
     Code {
         buffers: vec![buffer(Place::Input(0), n), buffer(Place::Output(0), 1)],
@@ -190,12 +170,7 @@ fn a_panic_in_a_tap_comes_out_of_the_call() {
                 }
             };
             let x = [1f32, 2.0, 3.0];
-            exe.run(
-                &[as_bytes(&x)],
-                &mut [as_bytes_mut(&mut [0f32])],
-                &mut Arena::new(),
-                &tap,
-            )
+            exe.run(&[as_bytes(&x)], &mut [as_bytes_mut(&mut [0f32])], &mut Arena::new(), &tap)
         }));
         assert_eq!(result.unwrap_err().downcast_ref::<&str>(), Some(&"stop"));
         assert_eq!(calls.get(), 2, "{executor:?}");
@@ -207,43 +182,17 @@ fn calls_that_do_not_fit_are_refused() {
     let exe = Executable::new(&tapped(3), Executor::Best).unwrap();
     let mut y = [0f32];
     let (x, arena) = ([0f32; 3], &mut Arena::new());
-    let error = exe
-        .run(&[], &mut [as_bytes_mut(&mut y)], arena, &|_| {})
-        .unwrap_err();
+    let error = exe.run(&[], &mut [as_bytes_mut(&mut y)], arena, &|_| {}).unwrap_err();
     assert_eq!(error.to_string(), "the code has 1 inputs, the call 0");
-    let error = exe.run(
-        &[&as_bytes(&x)[..8]],
-        &mut [as_bytes_mut(&mut y)],
-        arena,
-        &|_| {},
-    );
+    let error = exe.run(&[&as_bytes(&x)[..8]], &mut [as_bytes_mut(&mut y)], arena, &|_| {});
     assert_eq!(
         error.unwrap_err(),
-        CallError::Bytes {
-            what: "input",
-            index: 0,
-            needed: 12,
-            given: 8
-        }
+        CallError::Bytes { what: "input", index: 0, needed: 12, given: 8 }
     );
     let bytes = [0u8; 16];
-    let odd = (0..4)
-        .find(|i| (bytes[*i..].as_ptr() as usize) % 4 == 1)
-        .unwrap();
-    let error = exe.run(
-        &[&bytes[odd..odd + 12]],
-        &mut [as_bytes_mut(&mut y)],
-        arena,
-        &|_| {},
-    );
-    assert_eq!(
-        error.unwrap_err(),
-        CallError::Alignment {
-            what: "input",
-            index: 0,
-            needed: 4
-        }
-    );
+    let odd = (0..4).find(|i| (bytes[*i..].as_ptr() as usize) % 4 == 1).unwrap();
+    let error = exe.run(&[&bytes[odd..odd + 12]], &mut [as_bytes_mut(&mut y)], arena, &|_| {});
+    assert_eq!(error.unwrap_err(), CallError::Alignment { what: "input", index: 0, needed: 4 });
 }
 
 #[test]
@@ -255,16 +204,13 @@ fn an_executable_is_shared_between_threads() {
     let run = || {
         let mut end = vec![0f32; 15];
         let outputs = &mut [as_bytes_mut(&mut end)];
-        exe.run(&[as_bytes(&start)], outputs, &mut Arena::new(), &|_| {})
-            .unwrap();
+        exe.run(&[as_bytes(&start)], outputs, &mut Arena::new(), &|_| {}).unwrap();
         end
     };
     let expected = run();
     std::thread::scope(|s| {
         let threads: Vec<_> = (0..4).map(|_| s.spawn(run)).collect();
-        threads
-            .into_iter()
-            .for_each(|t| assert_eq!(t.join().unwrap(), expected));
+        threads.into_iter().for_each(|t| assert_eq!(t.join().unwrap(), expected));
     });
 }
 
@@ -297,19 +243,13 @@ fn calls_allocate_nothing_but_the_arena() {
     let code = cells::gru(DType::F32, 24, 3, 5);
     for executor in EVERY {
         let exe = Executable::new(&code, executor).unwrap();
-        let inputs: Vec<Vec<f32>> = exe
-            .needs()
-            .inputs
-            .iter()
-            .map(|i| vec![0.5; i.0 / 4])
-            .collect();
+        let inputs: Vec<Vec<f32>> = exe.needs().inputs.iter().map(|i| vec![0.5; i.0 / 4]).collect();
         let inputs: Vec<_> = inputs.iter().map(|i| as_bytes(i)).collect();
         let mut hs = vec![0f32; 24 * 3 * 5];
         let mut arena = Arena::new();
         arena.reserve(exe.arena_bytes());
         let before = ALLOCATIONS.with(Cell::get);
-        exe.run(&inputs, &mut [as_bytes_mut(&mut hs)], &mut arena, &|_| {})
-            .unwrap();
+        exe.run(&inputs, &mut [as_bytes_mut(&mut hs)], &mut arena, &|_| {}).unwrap();
         assert_eq!(ALLOCATIONS.with(Cell::get), before, "{executor:?}");
     }
 }

@@ -117,8 +117,7 @@ fn traffic(program: &Program) -> f64 {
     for eqn in program.eqns() {
         match &eqn.prim {
             prim if is_elementwise(prim) => {
-                let is_in_memory =
-                    |atom: &&Atom| atom.var().is_none_or(|var| !fused[var.index()]);
+                let is_in_memory = |atom: &&Atom| atom.var().is_none_or(|var| !fused[var.index()]);
                 read_by_fused.extend(eqn.inputs.iter().filter(is_in_memory));
             }
             _ if is_part(eqn) => {}
@@ -281,7 +280,8 @@ mod tests {
     /// tanh(w·h + bias), as the next carry and as a row.
     fn step() -> Program {
         let mut b = Builder::new();
-        let [w, bias, h] = [[3, 3].as_slice(), &[], &[3]].map(|s| b.input(Aval::new(DType::F32, s)));
+        let [w, bias, h] =
+            [[3, 3].as_slice(), &[], &[3]].map(|s| b.input(Aval::new(DType::F32, s)));
         let dot = DotGeneral {
             lhs_contract: vec![1],
             rhs_contract: vec![0],

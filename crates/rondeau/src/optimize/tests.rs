@@ -21,9 +21,8 @@ fn dot(b: &mut Builder, m: Atom, v: Atom) -> Atom {
 fn gru_step(inputs: usize, hidden: usize) -> Program {
     let mut b = Builder::new();
     let f = |shape: &[usize]| Aval::new(DType::F64, shape);
-    let mut gate = || {
-        [f(&[hidden, inputs]), f(&[hidden, hidden]), f(&[hidden])].map(|aval| b.input(aval))
-    };
+    let mut gate =
+        || [f(&[hidden, inputs]), f(&[hidden, hidden]), f(&[hidden])].map(|aval| b.input(aval));
     let [z, r, n] = [gate(), gate(), gate()];
     let (h, x) = (b.input(f(&[hidden])), b.input(f(&[inputs])));
     let affine = |b: &mut Builder, [w, u, bias]: [Atom; 3], h: Atom| {
@@ -52,8 +51,7 @@ fn gru(time: usize, inputs: usize, hidden: usize) -> Program {
     let mut avals = body.input_avals();
     avals[10] = avals[10].prepend(time);
     let atoms = b.inputs(&avals);
-    let prim =
-        Scan { body: body.into(), n_consts: 9, n_carry: 1, length: time, reverse: false };
+    let prim = Scan { body: body.into(), n_consts: 9, n_carry: 1, length: time, reverse: false };
     let outputs = b.bind(prim, &atoms);
     b.finish(outputs)
 }
@@ -140,9 +138,9 @@ fn agree(x: &Buffer, y: &Buffer, how: Agreement) -> bool {
     }
     let (xs, ys) = (x.values::<f64>(), y.values::<f64>());
     let greatest = xs.iter().fold(1.0_f64, |most, x| most.max(x.abs()));
-    xs.iter().zip(ys.iter()).all(|(x, y)| {
-        (x - y).abs() <= 1e-12 * greatest || (x.is_nan() && y.is_nan()) || x == y
-    })
+    xs.iter()
+        .zip(ys.iter())
+        .all(|(x, y)| (x - y).abs() <= 1e-12 * greatest || (x.is_nan() && y.is_nan()) || x == y)
 }
 
 /// Same results, a program that keeps the rules, no higher cost, and nothing left to do.
@@ -205,6 +203,8 @@ fn look() {
     let loss = square_loss(&gru(100, 5, 8));
     let gradient = gradient(&loss, 10);
     println!("{gradient}\n{:?}", cost(&gradient));
-    let optimized = optimize_with(&gradient, &mut |name, p| println!("{name} {} {:?}", p.n_eqns(), cost(p).total()));
+    let optimized = optimize_with(&gradient, &mut |name, p| {
+        println!("{name} {} {:?}", p.n_eqns(), cost(p).total())
+    });
     println!("{optimized}\n{:?}", cost(&optimized));
 }

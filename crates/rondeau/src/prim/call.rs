@@ -115,9 +115,10 @@ impl Rules for Call {
     fn params(&self) -> Params {
         match &self.kind {
             CallKind::Remat => Params::new().with("body", &self.body),
-            CallKind::CustomJvp { n_consts, rule } => {
-                Params::new().with("n_consts", *n_consts).with("body", &self.body).with("rule", rule)
-            }
+            CallKind::CustomJvp { n_consts, rule } => Params::new()
+                .with("n_consts", *n_consts)
+                .with("body", &self.body)
+                .with("rule", rule),
             CallKind::CustomVjp { n_consts, forward, backward } => Params::new()
                 .with("n_consts", *n_consts)
                 .with("body", &self.body)
@@ -344,10 +345,7 @@ impl Rules for Call {
             CallKind::CustomJvp { n_consts: 0, rule },
             CallKind::CustomVjp { n_consts: 0, forward, backward },
         ];
-        kinds
-            .into_iter()
-            .map(|kind| (Call { kind, body: body.clone() }, inputs.clone()))
-            .collect()
+        kinds.into_iter().map(|kind| (Call { kind, body: body.clone() }, inputs.clone())).collect()
     }
 }
 
@@ -480,8 +478,7 @@ impl Rules for CustomLinear {
         let mapped: Vec<bool> = inputs.iter().map(|x| x.is_mapped()).collect();
         let n_out = self.backward.inputs.len() - self.n_residuals;
         let flags = [&mapped[..self.n_residuals], &vec![true; n_out]].concat();
-        let backward =
-            batch_backward(&self.backward, size, &flags, &mapped[self.n_residuals..]);
+        let backward = batch_backward(&self.backward, size, &flags, &mapped[self.n_residuals..]);
         let atoms: Vec<Atom> = inputs.iter().map(|x| x.atom()).collect();
         let prim = CustomLinear { backward: Arc::new(backward), n_residuals: self.n_residuals };
         b.bind(prim, &atoms).into_iter().map(Batched::Mapped).collect()
@@ -508,4 +505,3 @@ impl BodyRules for CustomLinear {
         Kept { prim: self.clone().into(), inputs, outputs: vec![true; used.len()] }
     }
 }
-

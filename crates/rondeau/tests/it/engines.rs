@@ -15,7 +15,9 @@ fn assert_agree(program: &Program, got: &[Buffer], need: &[Buffer], what: &str) 
         let close = match need.dtype() {
             DType::F64 => close(&got.values::<f64>(), &need.values::<f64>(), 1e-11),
             DType::F32 => {
-                let wide = |x: &Buffer| x.values::<f32>().iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+                let wide = |x: &Buffer| {
+                    x.values::<f32>().iter().map(|&x| f64::from(x)).collect::<Vec<_>>()
+                };
                 close(&wide(got), &wide(need), 1e-5)
             }
             _ => got.same(need),
@@ -67,7 +69,8 @@ fn compiled_primitives_are_what_the_interpreter_says() {
 
 #[test]
 fn compiled_random_programs_are_what_the_interpreter_says() {
-    let cases: u64 = std::env::var("RONDEAU_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2_000);
+    let cases: u64 =
+        std::env::var("RONDEAU_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2_000);
     for seed in 0..cases {
         let program = generate::seeded(seed, 40);
         let inputs = generate::inputs(&program, seed);

@@ -46,11 +46,7 @@ pub(crate) struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    fn new(
-        section: &'a Section,
-        about: &'a serde_json::Value,
-        exclusions: Exclusions,
-    ) -> Case<'a> {
+    fn new(section: &'a Section, about: &'a serde_json::Value, exclusions: Exclusions) -> Case<'a> {
         let id = about["id"].as_str().expect("a case has an id");
         let role = |(pattern, _): &(&'static str, _)| pattern.strip_prefix(id)?.strip_prefix('/');
         Case {
