@@ -21,10 +21,7 @@ unsafe impl Sync for Arena {}
 impl Arena {
     /// An arena without memory.
     pub const fn new() -> Arena {
-        Arena {
-            start: NonNull::dangling(),
-            bytes: 0,
-        }
+        Arena { start: NonNull::dangling(), bytes: 0 }
     }
 
     /// Returns the bytes that it holds.

@@ -49,11 +49,7 @@ impl Code {
         for (i, buffer) in self.buffers.iter().enumerate() {
             declare(&mut needs, buffer).map_err(|what| at(format!("buffers[{i}]"), what))?;
         }
-        let mut checker = Checker {
-            code: self,
-            needs,
-            levels: vec![],
-        };
+        let mut checker = Checker { code: self, needs, levels: vec![] };
         checker.body(&self.body, "body")?;
         Ok(checker.needs)
     }
@@ -72,10 +68,7 @@ fn declare(needs: &mut Needs, buffer: &Buffer) -> Result<(), String> {
             list.resize(i + 1, (usize::MAX, 1));
         }
         if list[i].0 != usize::MAX && list[i].0 != buffer.bytes {
-            return Err(format!(
-                "{} bytes here, {} bytes before",
-                buffer.bytes, list[i].0
-            ));
+            return Err(format!("{} bytes here, {} bytes before", buffer.bytes, list[i].0));
         }
         list[i].0 = buffer.bytes;
         Ok(())
@@ -84,9 +77,7 @@ fn declare(needs: &mut Needs, buffer: &Buffer) -> Result<(), String> {
         Place::Input(i) => fits(&mut needs.inputs, *i),
         Place::Output(i) => fits(&mut needs.outputs, *i),
         Place::Arena(offset) => {
-            let end = offset
-                .checked_add(buffer.bytes)
-                .filter(|&end| end <= isize::MAX as usize);
+            let end = offset.checked_add(buffer.bytes).filter(|&end| end <= isize::MAX as usize);
             let end = end.ok_or("the arena cannot be so large")?;
             needs.arena_bytes = needs.arena_bytes.max(end);
             Ok(())
@@ -130,9 +121,7 @@ type Checked<T = ()> = Result<T, String>;
 
 impl<'a> Checker<'a> {
     fn body(&mut self, body: &'a [Stmt], path: &str) -> Result<(), CheckError> {
-        body.iter()
-            .enumerate()
-            .try_for_each(|(i, s)| self.stmt(s, &format!("{path}[{i}]")))
+        body.iter().enumerate().try_for_each(|(i, s)| self.stmt(s, &format!("{path}[{i}]")))
     }
 
     fn stmt(&mut self, stmt: &'a Stmt, path: &str) -> Result<(), CheckError> {
@@ -164,8 +153,7 @@ impl<'a> Checker<'a> {
                 self.body(&w.body, &format!("{path}.body"))
             }
             Stmt::Switch(s) => {
-                self.scalar(&s.index, &[DType::I32, DType::U32])
-                    .map_err(here)?;
+                self.scalar(&s.index, &[DType::I32, DType::U32]).map_err(here)?;
                 if s.branches.is_empty() {
                     return Err(here("there is no branch".into()));
                 }
@@ -193,10 +181,7 @@ impl<'a> Checker<'a> {
         }
         let mut sides = vec![];
         for (i, p) in k.products.iter().enumerate() {
-            sides.extend(
-                self.product(p, k)
-                    .map_err(|what| format!("products[{i}]: {what}"))?,
-            );
+            sides.extend(self.product(p, k).map_err(|what| format!("products[{i}]: {what}"))?);
         }
         let products: Vec<_> = k.products.iter().map(|p| p.source.dtype).collect();
         let dtypes = self.dag(&k.dag, &k.loads, &products, 2)?;
@@ -226,10 +211,7 @@ impl<'a> Checker<'a> {
             Weights::Strided(view) => self.walk(view, &[depth, k.cols], "weights", Access::Read)?,
         };
         if weights.view.dtype != dtype {
-            return Err(format!(
-                "weights are {:?}, source is {dtype:?}",
-                weights.view.dtype
-            ));
+            return Err(format!("weights are {:?}, source is {dtype:?}", weights.view.dtype));
         }
         if let Some(init) = p.init {
             match k.loads.get(init as usize) {
@@ -242,12 +224,7 @@ impl<'a> Checker<'a> {
     }
 
     fn pack(&mut self, k: &'a Pack) -> Checked {
-        let from = self.walk(
-            &k.from,
-            &[k.layout.depth, k.layout.cols],
-            "from",
-            Access::Read,
-        )?;
+        let from = self.walk(&k.from, &[k.layout.depth, k.layout.cols], "from", Access::Read)?;
         layout_fits(&k.layout, &k.from, k.layout.depth, k.layout.cols)?;
         layout_fits(&k.layout, &k.to, k.layout.depth, k.layout.cols)?;
         let to = self.block(&k.to, k.layout.len(), "to", Access::Write)?;
@@ -261,16 +238,9 @@ impl<'a> Checker<'a> {
         let to = self.walk(&k.to, &[k.m, k.n], "to", Access::Write)?;
         injective(&to)?;
         let dtype = k.to.dtype;
-        let init = k
-            .init
-            .iter()
-            .map(|v| self.walk(v, &[k.m, k.n], "init", Access::Read));
+        let init = k.init.iter().map(|v| self.walk(v, &[k.m, k.n], "init", Access::Read));
         let init = init.collect::<Checked<Vec<_>>>()?;
-        if dtype == DType::Bool
-            || [&a, &b]
-                .into_iter()
-                .chain(&init)
-                .any(|w| w.view.dtype != dtype)
+        if dtype == DType::Bool || [&a, &b].into_iter().chain(&init).any(|w| w.view.dtype != dtype)
         {
             return Err("needs numbers of one type".into());
         }
@@ -289,15 +259,10 @@ impl<'a> Checker<'a> {
         let dtypes = self.dag(&k.dag, &k.loads, &[], all.len())?;
         let mut outputs: Vec<Walk<'_>> = vec![];
         for (i, output) in k.outputs.iter().enumerate() {
-            let value = *dtypes
-                .get(output.value.0 as usize)
-                .ok_or("there is no such value")?;
+            let value = *dtypes.get(output.value.0 as usize).ok_or("there is no such value")?;
             let made = combine_fits(output.combine, value)?;
             if output.to.dtype != made {
-                return Err(format!(
-                    "outputs[{i}] is {made:?}, not {:?}",
-                    output.to.dtype
-                ));
+                return Err(format!("outputs[{i}] is {made:?}, not {:?}", output.to.dtype));
             }
             let to = self.walk(&output.to, &k.dims, "output", Access::Write)?;
             injective(&to)?;
@@ -344,9 +309,7 @@ impl<'a> Checker<'a> {
             }
             injective(&to)?;
             self.on_or_apart(&to, &from)?;
-            outputs
-                .iter()
-                .try_for_each(|other| self.apart(&to, other))?;
+            outputs.iter().try_for_each(|other| self.apart(&to, other))?;
             outputs.push(to);
         }
         Ok(())
@@ -359,10 +322,7 @@ impl<'a> Checker<'a> {
         injective(&to)?;
         let indices = self.indices(&k.indices, &k.dims, k.out_of_bounds)?;
         let from = self.indexed(&k.from, &k.dims, &k.indices, "from", Access::Read)?;
-        indices
-            .iter()
-            .chain([&from])
-            .try_for_each(|other| self.apart(&to, other))
+        indices.iter().chain([&from]).try_for_each(|other| self.apart(&to, other))
     }
 
     fn scatter(&mut self, k: &'a Scatter) -> Checked {
@@ -377,10 +337,7 @@ impl<'a> Checker<'a> {
         let from = self.walk(&k.from, &k.dims, "from", Access::Read)?;
         let indices = self.indices(&k.indices, &k.dims, k.out_of_bounds)?;
         let to = self.indexed(&k.to, &k.dims, &k.indices, "to", Access::Write)?;
-        indices
-            .iter()
-            .chain([&from])
-            .try_for_each(|other| self.apart(&to, other))
+        indices.iter().chain([&from]).try_for_each(|other| self.apart(&to, other))
     }
 
     fn tap(&mut self, tap: &'a Tap) -> Checked {
@@ -435,32 +392,12 @@ impl<'a> Checker<'a> {
         access: Access,
     ) -> Checked<Walk<'a>> {
         if view.strides.len() != dims.len() {
-            return Err(format!(
-                "{what} has {} strides, not {}",
-                view.strides.len(),
-                dims.len()
-            ));
+            return Err(format!("{what} has {} strides, not {}", view.strides.len(), dims.len()));
         }
-        let dims = dims
-            .iter()
-            .copied()
-            .chain(indices.iter().map(|i| i.len))
-            .collect();
-        let strides = view
-            .strides
-            .iter()
-            .copied()
-            .chain(indices.iter().map(|i| i.stride))
-            .collect();
-        self.bounds(
-            Walk {
-                view,
-                dims,
-                strides,
-            },
-            what,
-            access,
-        )
+        let dims = dims.iter().copied().chain(indices.iter().map(|i| i.len)).collect();
+        let strides =
+            view.strides.iter().copied().chain(indices.iter().map(|i| i.stride)).collect();
+        self.bounds(Walk { view, dims, strides }, what, access)
     }
 
     fn views(
@@ -488,10 +425,7 @@ impl<'a> Checker<'a> {
             match dtypes.get(store.value.0 as usize) {
                 Some(&dtype) if dtype == store.to.dtype => {}
                 Some(dtype) => {
-                    return Err(format!(
-                        "store {i} puts {dtype:?} into {:?}",
-                        store.to.dtype
-                    ));
+                    return Err(format!("store {i} puts {dtype:?} into {:?}", store.to.dtype));
                 }
                 None => return Err(format!("store {i}: there is no node {}", store.value.0)),
             }
@@ -511,15 +445,7 @@ impl<'a> Checker<'a> {
     ) -> Checked<Vec<DType>> {
         let loads: Vec<_> = loads.iter().map(|v| v.dtype).collect();
         let n_levels = self.levels.len();
-        dag::infer(
-            dag,
-            Scope {
-                loads: &loads,
-                products,
-                n_dims,
-                n_levels,
-            },
-        )
+        dag::infer(dag, Scope { loads: &loads, products, n_dims, n_levels })
     }
 
     fn walk(
@@ -536,11 +462,7 @@ impl<'a> Checker<'a> {
                 dims.len()
             ));
         }
-        let walk = Walk {
-            view,
-            dims: dims.to_vec(),
-            strides: view.strides.clone(),
-        };
+        let walk = Walk { view, dims: dims.to_vec(), strides: view.strides.clone() };
         self.bounds(walk, what, access)
     }
 
@@ -555,15 +477,7 @@ impl<'a> Checker<'a> {
         if !view.strides.is_empty() {
             return Err(format!("{what} is packed and has no strides"));
         }
-        self.bounds(
-            Walk {
-                view,
-                dims: vec![len],
-                strides: vec![1],
-            },
-            what,
-            access,
-        )
+        self.bounds(Walk { view, dims: vec![len], strides: vec![1] }, what, access)
     }
 
     fn bounds(&mut self, walk: Walk<'a>, what: &str, access: Access) -> Checked<Walk<'a>> {
@@ -631,9 +545,7 @@ impl<'a> Checker<'a> {
             }
             for (j, load) in loads.iter().enumerate() {
                 if !self.exactly_on(store, load) && !self.disjoint(store, load) {
-                    return Err(format!(
-                        "store {i} may overwrite what load {j} reads elsewhere"
-                    ));
+                    return Err(format!("store {i} may overwrite what load {j} reads elsewhere"));
                 }
             }
         }
@@ -641,19 +553,11 @@ impl<'a> Checker<'a> {
     }
 
     fn apart(&self, a: &Walk<'_>, b: &Walk<'_>) -> Checked {
-        if self.disjoint(a, b) {
-            Ok(())
-        } else {
-            Err("an output may overwrite an input".into())
-        }
+        if self.disjoint(a, b) { Ok(()) } else { Err("an output may overwrite an input".into()) }
     }
 
     fn on_or_apart(&self, a: &Walk<'_>, b: &Walk<'_>) -> Checked {
-        if self.exactly_on(a, b) {
-            Ok(())
-        } else {
-            self.apart(a, b)
-        }
+        if self.exactly_on(a, b) { Ok(()) } else { self.apart(a, b) }
     }
 
     fn origin(&self, view: &View) -> (Space, i128) {
@@ -663,10 +567,7 @@ impl<'a> Checker<'a> {
             Place::Arena(offset) => (Space::Arena, offset as i128),
             Place::Constant(_) => (Space::Constant(view.buffer.0), 0),
         };
-        (
-            space,
-            base + view.offset as i128 * view.dtype.size() as i128,
-        )
+        (space, base + view.offset as i128 * view.dtype.size() as i128)
     }
 
     /// Whether both walks are at the same element at every point of every step.
@@ -717,9 +618,7 @@ fn dims_fit(dims: &[usize]) -> Checked {
     if dims.len() > MAX_DIMS {
         return Err(format!("{} dimensions, more than {MAX_DIMS}", dims.len()));
     }
-    let points = dims
-        .iter()
-        .try_fold(1usize, |n, &d| n.checked_mul(d.max(1)));
+    let points = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1)));
     match points {
         Some(n) if n <= isize::MAX as usize => Ok(()),
         _ => Err("too many points".into()),
@@ -736,10 +635,7 @@ fn same_type(a: &View, b: &View) -> Checked {
 
 fn layout_fits(layout: &Packed, view: &View, depth: usize, cols: usize) -> Checked {
     let whole = layout.panel > 0 && layout.panel.is_multiple_of(layout.lanes());
-    let bounded = layout
-        .depth
-        .checked_mul(layout.cols + layout.lanes())
-        .is_some();
+    let bounded = layout.depth.checked_mul(layout.cols + layout.lanes()).is_some();
     if !layout.dtype.is_float() || !whole || !bounded {
         return Err("the packed layout has no sense".into());
     }
@@ -759,11 +655,7 @@ fn combine_fits(combine: Combine, value: DType) -> Checked<DType> {
         Combine::And | Combine::Or | Combine::Xor => (!value.is_float(), value),
         Combine::ArgMax | Combine::ArgMin => (value != DType::Bool, DType::I32),
     };
-    if fits {
-        Ok(out)
-    } else {
-        Err(format!("{combine:?} is not defined on {value:?}"))
-    }
+    if fits { Ok(out) } else { Err(format!("{combine:?} is not defined on {value:?}")) }
 }
 
 /// Whether different points have different elements: each stride exceeds what smaller ones reach together.
@@ -771,12 +663,7 @@ fn injective(walk: &Walk<'_>) -> Checked {
     if walk.dims.contains(&0) {
         return Ok(());
     }
-    let mut dims: Vec<_> = walk
-        .dims
-        .iter()
-        .zip(&walk.strides)
-        .filter(|(n, _)| **n > 1)
-        .collect();
+    let mut dims: Vec<_> = walk.dims.iter().zip(&walk.strides).filter(|(n, _)| **n > 1).collect();
     dims.sort_by_key(|(_, stride)| stride.unsigned_abs());
     let mut reach = 0i128;
     for (&n, stride) in dims {
@@ -797,10 +684,7 @@ fn advance_of(view: &View, level: usize) -> Advance {
 fn advance_range(n: usize, stride: i128, parity: i128) -> (i128, i128) {
     let last = n as i128 - 1;
     let mut range = (0, 0);
-    for t in [1, last - 1, last]
-        .into_iter()
-        .filter(|t| (0..=last).contains(t))
-    {
+    for t in [1, last - 1, last].into_iter().filter(|t| (0..=last).contains(t)) {
         let x = stride * t + parity * (t & 1);
         range = (range.0.min(x), range.1.max(x));
     }

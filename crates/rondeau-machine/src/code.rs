@@ -128,13 +128,7 @@ pub struct Advance {
 impl View {
     /// The single element at the start of `buffer`.
     pub fn new(buffer: BufferId, dtype: DType) -> View {
-        View {
-            buffer,
-            dtype,
-            offset: 0,
-            strides: vec![],
-            advance: vec![],
-        }
+        View { buffer, dtype, offset: 0, strides: vec![], advance: vec![] }
     }
 
     /// The view moved to start at this element.
@@ -305,18 +299,9 @@ impl Packed {
     ) -> Packed {
         let lanes = BLOCK_BYTES / dtype.size();
         // One row needs eight sums in flight; several rows bring their own.
-        let blocks = if rows >= 4 {
-            2
-        } else {
-            8 / n_products.clamp(1, 8)
-        };
+        let blocks = if rows >= 4 { 2 } else { 8 / n_products.clamp(1, 8) };
         let blocks = blocks.min(cols.div_ceil(lanes)).max(1);
-        Packed {
-            dtype,
-            depth,
-            cols,
-            panel: blocks * lanes,
-        }
+        Packed { dtype, depth, cols, panel: blocks * lanes }
     }
 
     /// Returns the elements of a block of [`BLOCK_BYTES`].
@@ -341,8 +326,7 @@ impl Packed {
 
     /// Returns the width of the panel that holds column `col`.
     pub fn width_at(&self, col: usize) -> usize {
-        self.panel
-            .min(self.padded_cols() - col / self.panel * self.panel)
+        self.panel.min(self.padded_cols() - col / self.panel * self.panel)
     }
 
     /// Returns the position of one weight.

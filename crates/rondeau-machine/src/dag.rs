@@ -276,42 +276,27 @@ pub enum Node {
 impl Node {
     /// A constant of type `F32`.
     pub fn f32(x: f32) -> Node {
-        Node::Const {
-            dtype: DType::F32,
-            bits: x.to_bits() as u64,
-        }
+        Node::Const { dtype: DType::F32, bits: x.to_bits() as u64 }
     }
 
     /// A constant of type `F64`.
     pub fn f64(x: f64) -> Node {
-        Node::Const {
-            dtype: DType::F64,
-            bits: x.to_bits(),
-        }
+        Node::Const { dtype: DType::F64, bits: x.to_bits() }
     }
 
     /// A constant of type `I32`.
     pub fn i32(x: i32) -> Node {
-        Node::Const {
-            dtype: DType::I32,
-            bits: x as u32 as u64,
-        }
+        Node::Const { dtype: DType::I32, bits: x as u32 as u64 }
     }
 
     /// A constant of type `U32`.
     pub fn u32(x: u32) -> Node {
-        Node::Const {
-            dtype: DType::U32,
-            bits: x as u64,
-        }
+        Node::Const { dtype: DType::U32, bits: x as u64 }
     }
 
     /// A constant of type `Bool`.
     pub fn bool(x: bool) -> Node {
-        Node::Const {
-            dtype: DType::Bool,
-            bits: x as u64,
-        }
+        Node::Const { dtype: DType::Bool, bits: x as u64 }
     }
 
     /// Calls `f` on each value that the node reads, in order.
@@ -370,9 +355,7 @@ fn infer_node(node: &Node, known: &[DType], scope: Scope<'_>) -> Result<DType, S
     let of = |v: Val| known[v.0 as usize];
     let need = |ok: bool, what: &str| if ok { Ok(()) } else { Err(what.to_string()) };
     let nth = |list: &[DType], i: u32, what: &str| {
-        list.get(i as usize)
-            .copied()
-            .ok_or_else(|| format!("there is no such {what}"))
+        list.get(i as usize).copied().ok_or_else(|| format!("there is no such {what}"))
     };
     match *node {
         Node::Load(i) => nth(scope.loads, i, "load"),
@@ -387,10 +370,7 @@ fn infer_node(node: &Node, known: &[DType], scope: Scope<'_>) -> Result<DType, S
             Ok(dtype)
         }
         Node::Step { level, dtype } => {
-            need(
-                (level as usize) < scope.n_levels,
-                "there is no such enclosing loop",
-            )?;
+            need((level as usize) < scope.n_levels, "there is no such enclosing loop")?;
             need(dtype != DType::Bool, "an index is a number")?;
             Ok(dtype)
         }
@@ -401,10 +381,7 @@ fn infer_node(node: &Node, known: &[DType], scope: Scope<'_>) -> Result<DType, S
             Ok(of(a))
         }
         Node::Fma(a, b, c) => {
-            need(
-                of(a).is_float() && of(a) == of(b) && of(b) == of(c),
-                "needs floats of one type",
-            )?;
+            need(of(a).is_float() && of(a) == of(b) && of(b) == of(c), "needs floats of one type")?;
             Ok(of(a))
         }
         Node::Select(p, a, b) => {
@@ -414,19 +391,13 @@ fn infer_node(node: &Node, known: &[DType], scope: Scope<'_>) -> Result<DType, S
         }
         Node::Convert(_, to) => Ok(to),
         Node::Bitcast(a, to) => {
-            need(
-                of(a) != DType::Bool && to != DType::Bool,
-                "Bool has no other reading",
-            )?;
+            need(of(a) != DType::Bool && to != DType::Bool, "Bool has no other reading")?;
             need(of(a).size() == to.size(), "needs a type of the same size")?;
             Ok(to)
         }
         Node::Threefry { key, counter, word } => {
             let words = key.into_iter().chain(counter);
-            need(
-                words.into_iter().all(|v| of(v) == DType::U32),
-                "needs four U32",
-            )?;
+            need(words.into_iter().all(|v| of(v) == DType::U32), "needs four U32")?;
             need(word < 2, "a block has two words")?;
             Ok(DType::U32)
         }
@@ -460,11 +431,7 @@ fn infer_unary(op: Unary, a: DType) -> Result<DType, String> {
         | Unary::Sinh
         | Unary::Cosh => (a.is_float(), a),
     };
-    if fits {
-        Ok(out)
-    } else {
-        Err(format!("is not defined on {a:?}"))
-    }
+    if fits { Ok(out) } else { Err(format!("is not defined on {a:?}")) }
 }
 
 fn infer_binary(op: Binary, a: DType, b: DType) -> Result<DType, String> {
@@ -482,9 +449,5 @@ fn infer_binary(op: Binary, a: DType, b: DType) -> Result<DType, String> {
         Binary::Eq | Binary::Ne => (true, DType::Bool),
         Binary::Lt | Binary::Le | Binary::Gt | Binary::Ge => (a != DType::Bool, DType::Bool),
     };
-    if fits {
-        Ok(out)
-    } else {
-        Err(format!("is not defined on {a:?}"))
-    }
+    if fits { Ok(out) } else { Err(format!("is not defined on {a:?}")) }
 }

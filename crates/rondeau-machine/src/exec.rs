@@ -112,29 +112,13 @@ pub enum CallError {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CallError::Count {
-                what,
-                needed,
-                given,
-            } => {
+            CallError::Count { what, needed, given } => {
                 write!(f, "the code has {needed} {what}s, the call {given}")
             }
-            CallError::Bytes {
-                what,
-                index,
-                needed,
-                given,
-            } => {
-                write!(
-                    f,
-                    "{what} {index} has {given} bytes, the code needs {needed}"
-                )
+            CallError::Bytes { what, index, needed, given } => {
+                write!(f, "{what} {index} has {given} bytes, the code needs {needed}")
             }
-            CallError::Alignment {
-                what,
-                index,
-                needed,
-            } => {
+            CallError::Alignment { what, index, needed } => {
                 write!(f, "{what} {index} is not aligned to {needed} bytes")
             }
         }
@@ -161,16 +145,7 @@ impl Executable {
             Executor::Vm | Executor::VmAt(_) => None,
         };
         let layout = Layout::new(&needs, &plan, places.len());
-        Ok(Executable {
-            needs,
-            places,
-            plan,
-            constants,
-            pool,
-            level,
-            layout,
-            native,
-        })
+        Ok(Executable { needs, places, plan, constants, pool, level, layout, native })
     }
 
     /// Returns what the code needs of a call.
@@ -204,16 +179,8 @@ impl Executable {
         arena: &mut Arena,
         taps: &dyn Fn(Tapped<'_>),
     ) -> Result<(), CallError> {
-        fits(
-            "input",
-            &self.needs.inputs,
-            inputs.iter().map(|i| (i.len(), i.as_ptr())),
-        )?;
-        fits(
-            "output",
-            &self.needs.outputs,
-            outputs.iter().map(|o| (o.len(), o.as_ptr())),
-        )?;
+        fits("input", &self.needs.inputs, inputs.iter().map(|i| (i.len(), i.as_ptr())))?;
+        fits("output", &self.needs.outputs, outputs.iter().map(|o| (o.len(), o.as_ptr())))?;
         arena.reserve(self.layout.bytes);
         let start = arena.start();
         // SAFETY: the arena holds `layout.bytes`, in which all offsets lie, aligned for pointers.
@@ -254,9 +221,7 @@ impl Executable {
 
 impl fmt::Debug for Executable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Executable")
-            .field("needs", &self.needs)
-            .finish_non_exhaustive()
+        f.debug_struct("Executable").field("needs", &self.needs).finish_non_exhaustive()
     }
 }
 
@@ -300,12 +265,7 @@ impl Layout {
         let steps = bases + n_buffers * size_of::<*mut u8>();
         // Kernels may write a block beyond the end of a product's sums.
         let bytes = steps + needs.n_levels * size_of::<usize>() + BLOCK_BYTES;
-        Layout {
-            scratch,
-            bases,
-            steps,
-            bytes,
-        }
+        Layout { scratch, bases, steps, bytes }
     }
 }
 
@@ -315,28 +275,15 @@ fn fits(
     given: impl ExactSizeIterator<Item = (usize, *const u8)>,
 ) -> Result<(), CallError> {
     if given.len() != needs.len() {
-        return Err(CallError::Count {
-            what,
-            needed: needs.len(),
-            given: given.len(),
-        });
+        return Err(CallError::Count { what, needed: needs.len(), given: given.len() });
     }
     for (index, (&(bytes, alignment), (len, start))) in needs.iter().zip(given).enumerate() {
         // A number that no buffer names has no length.
         if bytes != usize::MAX && len != bytes {
-            return Err(CallError::Bytes {
-                what,
-                index,
-                needed: bytes,
-                given: len,
-            });
+            return Err(CallError::Bytes { what, index, needed: bytes, given: len });
         }
         if len > 0 && !(start as usize).is_multiple_of(alignment) {
-            return Err(CallError::Alignment {
-                what,
-                index,
-                needed: alignment,
-            });
+            return Err(CallError::Alignment { what, index, needed: alignment });
         }
     }
     Ok(())

@@ -61,24 +61,13 @@ impl<'a, T: Copy> MatRef<'a, T> {
             let reach = |n: usize, stride: isize| (n as i128 - 1) * stride as i128;
             let (down, right) = (reach(rows, row_stride), reach(cols, col_stride));
             // Saturated sums are far outside any slice, as the true ones are.
-            let first = (offset as i128)
-                .saturating_add(down.min(0))
-                .saturating_add(right.min(0));
-            let last = (offset as i128)
-                .saturating_add(down.max(0))
-                .saturating_add(right.max(0));
+            let first = (offset as i128).saturating_add(down.min(0)).saturating_add(right.min(0));
+            let last = (offset as i128).saturating_add(down.max(0)).saturating_add(right.max(0));
             if first < 0 || last >= data.len() as i128 {
                 return None;
             }
         }
-        Some(MatRef {
-            data,
-            offset,
-            rows,
-            cols,
-            row_stride,
-            col_stride,
-        })
+        Some(MatRef { data, offset, rows, cols, row_stride, col_stride })
     }
 
     /// Returns `data` as a matrix whose rows are contiguous, or `None` if its length is not `rows·cols`.
@@ -116,10 +105,7 @@ impl<'a, T: Copy> MatRef<'a, T> {
     /// If `i` or `j` is outside the matrix.
     #[inline]
     pub fn at(&self, i: usize, j: usize) -> T {
-        assert!(
-            i < self.rows && j < self.cols,
-            "internal: ({i}, {j}) outside the matrix"
-        );
+        assert!(i < self.rows && j < self.cols, "internal: ({i}, {j}) outside the matrix");
         self.data[self.index(i, j)]
     }
 
@@ -136,10 +122,7 @@ impl<'a, T: Copy> MatRef<'a, T> {
     fn ptr(&self, i: usize, j: usize) -> *const T {
         debug_assert!(i < self.rows && j < self.cols);
         if cfg!(checked) {
-            assert!(
-                self.index(i, j) < self.data.len(),
-                "internal: address outside the matrix"
-            );
+            assert!(self.index(i, j) < self.data.len(), "internal: address outside the matrix");
         }
         self.data.as_ptr().wrapping_add(self.index(i, j))
     }
@@ -187,16 +170,10 @@ pub(crate) mod sealed {
     /// The tables of a type.
     pub trait Sealed: Sized + 'static {
         #[doc(hidden)]
-        #[expect(
-            private_interfaces,
-            reason = "sealed: nobody outside can name or call it"
-        )]
+        #[expect(private_interfaces, reason = "sealed: nobody outside can name or call it")]
         fn kernels(level: Level) -> Option<&'static Kernels<Self>>;
         #[doc(hidden)]
-        #[expect(
-            private_interfaces,
-            reason = "sealed: nobody outside can name or call it"
-        )]
+        #[expect(private_interfaces, reason = "sealed: nobody outside can name or call it")]
         fn scratch() -> &'static std::thread::LocalKey<std::cell::Cell<Scratch<Self>>>;
     }
 }
@@ -210,19 +187,13 @@ struct Scratch<T> {
 
 impl<T> Default for Scratch<T> {
     fn default() -> Self {
-        Scratch {
-            a: Vec::new(),
-            b: Vec::new(),
-        }
+        Scratch { a: Vec::new(), b: Vec::new() }
     }
 }
 
 macro_rules! impl_sealed {
     ($t:ident, $avx2:ident, $avx512:ident) => {
-        #[expect(
-            private_interfaces,
-            reason = "sealed: nobody outside can name or call it"
-        )]
+        #[expect(private_interfaces, reason = "sealed: nobody outside can name or call it")]
         impl sealed::Sealed for $t {
             fn kernels(level: Level) -> Option<&'static Kernels<$t>> {
                 match level {
@@ -252,19 +223,9 @@ impl_sealed!(f64, AVX2_F64, AVX512_F64);
 
 fn product<T: Real>(level: Level, a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T], start: Start) {
     let (m, k, n) = (a.rows, a.cols, b.cols);
-    assert_eq!(
-        k, b.rows,
-        "internal: the inner dimensions of a product differ"
-    );
-    assert_eq!(
-        Some(c.len()),
-        m.checked_mul(n),
-        "internal: the result of a product does not fit"
-    );
-    assert!(
-        level <= cpu::level(),
-        "internal: {level:?} is not available"
-    );
+    assert_eq!(k, b.rows, "internal: the inner dimensions of a product differ");
+    assert_eq!(Some(c.len()), m.checked_mul(n), "internal: the result of a product does not fit");
+    assert!(level <= cpu::level(), "internal: {level:?} is not available");
     if m == 0 || n == 0 {
         return;
     }
@@ -293,15 +254,9 @@ fn product<T: Real>(level: Level, a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T
 #[derive(Debug)]
 enum Form<'a, T> {
     /// A matrix with contiguous rows times the vector `x` (the one column of `x`): a dot product per row.
-    Dots {
-        rows: MatRef<'a, T>,
-        x: MatRef<'a, T>,
-    },
+    Dots { rows: MatRef<'a, T>, x: MatRef<'a, T> },
     /// A matrix with contiguous columns times a vector: a sum of columns.
-    Columns {
-        columns: MatRef<'a, T>,
-        x: MatRef<'a, T>,
-    },
+    Columns { columns: MatRef<'a, T>, x: MatRef<'a, T> },
     /// Everything else.
     Tiles,
 }

@@ -120,15 +120,8 @@ pub fn scalar<T: Real>(f: Function, x: T) -> T {
 const BLOCK: usize = 256;
 
 fn apply_at<T: Real>(level: Level, f: Function, x: &[T], y: &mut [T]) {
-    assert_eq!(
-        x.len(),
-        y.len(),
-        "internal: an elementwise function keeps the length"
-    );
-    assert!(
-        level <= cpu::level(),
-        "internal: {level:?} is not available"
-    );
+    assert_eq!(x.len(), y.len(), "internal: an elementwise function keeps the length");
+    assert!(level <= cpu::level(), "internal: {level:?} is not available");
     match f {
         Function::Sin | Function::Cos => {
             for (x, y) in x.chunks(BLOCK).zip(y.chunks_mut(BLOCK)) {

@@ -151,19 +151,11 @@ macro_rules! int {
             }
             #[inline(always)]
             fn shl(self, by: $t) -> $t {
-                if (by as u32) < 32 {
-                    self.wrapping_shl(by as u32)
-                } else {
-                    0
-                }
+                if (by as u32) < 32 { self.wrapping_shl(by as u32) } else { 0 }
             }
             #[inline(always)]
             fn shr_logical(self, by: $t) -> $t {
-                if (by as u32) < 32 {
-                    (self as u32).wrapping_shr(by as u32) as $t
-                } else {
-                    0
-                }
+                if (by as u32) < 32 { (self as u32).wrapping_shr(by as u32) as $t } else { 0 }
             }
             #[inline(always)]
             fn shr_arithmetic(self, by: $t) -> $t {
@@ -335,19 +327,14 @@ float!(f64, erf_inv::double);
 pub(crate) fn threefry(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
     const ROTATIONS: [[u32; 4]; 2] = [[13, 15, 26, 6], [17, 29, 16, 24]];
     let keys = [key[0], key[1], key[0] ^ key[1] ^ 0x1BD1_1BDA];
-    let mut x = [
-        counter[0].wrapping_add(keys[0]),
-        counter[1].wrapping_add(keys[1]),
-    ];
+    let mut x = [counter[0].wrapping_add(keys[0]), counter[1].wrapping_add(keys[1])];
     for round in 0..5 {
         for rotation in ROTATIONS[round % 2] {
             x[0] = x[0].wrapping_add(x[1]);
             x[1] = x[1].rotate_left(rotation) ^ x[0];
         }
         x[0] = x[0].wrapping_add(keys[(round + 1) % 3]);
-        x[1] = x[1]
-            .wrapping_add(keys[(round + 2) % 3])
-            .wrapping_add(round as u32 + 1);
+        x[1] = x[1].wrapping_add(keys[(round + 2) % 3]).wrapping_add(round as u32 + 1);
     }
     x
 }

@@ -33,10 +33,7 @@ struct Twin<'a> {
 pub(crate) fn points(dims: &[usize]) -> Vec<Vec<usize>> {
     let mut all = vec![vec![]];
     for &n in dims {
-        all = all
-            .iter()
-            .flat_map(|p| (0..n).map(move |i| [&p[..], &[i]].concat()))
-            .collect();
+        all = all.iter().flat_map(|p| (0..n).map(move |i| [&p[..], &[i]].concat())).collect();
     }
     all
 }
@@ -150,9 +147,7 @@ impl Twin<'_> {
                 products.push((sum, dtype));
             }
             let values = self.dag(&k.dag, &k.loads, &products, &at);
-            k.stores
-                .iter()
-                .for_each(|s| self.write(&s.to, &at, values[s.value.0 as usize]));
+            k.stores.iter().for_each(|s| self.write(&s.to, &at, values[s.value.0 as usize]));
         }
     }
 
@@ -161,10 +156,7 @@ impl Twin<'_> {
         for at in points(&[k.m, k.n]) {
             let mut sum = k.init.as_ref().map_or(0, |v| self.read(v, &at));
             for term in 0..k.k {
-                let (a, b) = (
-                    self.read(&k.a, &[at[0], term]),
-                    self.read(&k.b, &[term, at[1]]),
-                );
+                let (a, b) = (self.read(&k.a, &[at[0], term]), self.read(&k.b, &[term, at[1]]));
                 sum = fused_bits(dtype, a, b, sum);
             }
             self.write(&k.to, &at, sum);
@@ -212,9 +204,7 @@ impl Twin<'_> {
             });
             for (i, item) in items.iter().enumerate() {
                 k.to.iter().for_each(|v| self.write(v, &at(i), item.0));
-                k.to_indices
-                    .iter()
-                    .for_each(|v| self.write(v, &at(i), item.1 as u64));
+                k.to_indices.iter().for_each(|v| self.write(v, &at(i), item.1 as u64));
             }
         }
     }
@@ -241,16 +231,7 @@ impl Twin<'_> {
     fn infer(&self, dag: &[Node], loads: &[View], products: &[DType], n_dims: usize) -> Vec<DType> {
         let loads: Vec<_> = loads.iter().map(|v| v.dtype).collect();
         let n_levels = self.steps.len();
-        dag::infer(
-            dag,
-            Scope {
-                loads: &loads,
-                products,
-                n_dims,
-                n_levels,
-            },
-        )
-        .unwrap()
+        dag::infer(dag, Scope { loads: &loads, products, n_dims, n_levels }).unwrap()
     }
 
     fn dag(
@@ -302,11 +283,7 @@ impl Twin<'_> {
         let size = view.dtype.size();
         bits[..size].copy_from_slice(&bytes[i..i + size]);
         let bits = u64::from_le_bytes(bits);
-        if view.dtype == DType::Bool {
-            (bits != 0) as u64
-        } else {
-            bits
-        }
+        if view.dtype == DType::Bool { (bits != 0) as u64 } else { bits }
     }
 
     fn write(&mut self, view: &View, at: &[usize], bits: u64) {
@@ -384,10 +361,7 @@ fn fused_bits(dtype: DType, a: u64, b: u64, c: u64) -> u64 {
 fn halve(mut chains: Vec<u64>, f: impl Fn(u64, u64) -> u64) -> u64 {
     while chains.len() > 1 {
         let upper = chains.split_off(chains.len() / 2);
-        chains
-            .iter_mut()
-            .zip(upper)
-            .for_each(|(a, b)| *a = f(*a, b));
+        chains.iter_mut().zip(upper).for_each(|(a, b)| *a = f(*a, b));
     }
     chains[0]
 }
@@ -396,11 +370,7 @@ fn arg(how: Combine, dtype: DType, values: Vec<u64>) -> u64 {
     let mut best = 0;
     for (j, &x) in values.iter().enumerate() {
         let (new, old) = (wide(x, dtype), wide(values[best], dtype));
-        let beats = if how == Combine::ArgMax {
-            new > old
-        } else {
-            new < old
-        };
+        let beats = if how == Combine::ArgMax { new > old } else { new < old };
         if !old.is_nan() && (beats || new.is_nan()) {
             best = j;
         }
@@ -409,11 +379,7 @@ fn arg(how: Combine, dtype: DType, values: Vec<u64>) -> u64 {
 }
 
 fn integer(bits: u64, dtype: DType) -> i64 {
-    if dtype == DType::U32 {
-        bits as i64
-    } else {
-        bits as i32 as i64
-    }
+    if dtype == DType::U32 { bits as i64 } else { bits as i32 as i64 }
 }
 
 fn count(i: usize, dtype: DType) -> u64 {
@@ -605,25 +571,11 @@ impl Rng {
 
     /// Bytes of `n` elements, with some special values among them.
     pub(crate) fn data(&mut self, dtype: DType, n: usize) -> Vec<u8> {
-        let special = [
-            0.0,
-            -0.0,
-            1.0,
-            -1.0,
-            0.5,
-            2.5,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-            f64::NAN,
-        ];
+        let special = [0.0, -0.0, 1.0, -1.0, 0.5, 2.5, f64::INFINITY, f64::NEG_INFINITY, f64::NAN];
         let mut bytes = vec![];
         for _ in 0..n {
             let unit = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
-            let x = if self.below(12) == 0 {
-                self.pick(&special)
-            } else {
-                unit * 8.0 - 4.0
-            };
+            let x = if self.below(12) == 0 { self.pick(&special) } else { unit * 8.0 - 4.0 };
             let bits = match dtype {
                 DType::F32 => (x as f32).put(),
                 DType::F64 => x.put(),
@@ -655,11 +607,7 @@ impl Rng {
 /// Asserts that two arrays have the same bits, NaNs as a class.
 pub(crate) fn assert_same(dtype: DType, a: &[u8], b: &[u8], what: &dyn std::fmt::Debug) {
     assert_eq!(a.len(), b.len());
-    for (i, (x, y)) in a
-        .chunks(dtype.size())
-        .zip(b.chunks(dtype.size()))
-        .enumerate()
-    {
+    for (i, (x, y)) in a.chunks(dtype.size()).zip(b.chunks(dtype.size())).enumerate() {
         let bits = |x: &[u8]| {
             let mut bits = [0; 8];
             bits[..x.len()].copy_from_slice(x);
@@ -690,30 +638,21 @@ pub(crate) struct Sketch {
 impl Sketch {
     pub(crate) fn input(&mut self, bytes: Vec<u8>) -> BufferId {
         let place = Place::Input(self.inputs.len());
-        self.code.buffers.push(Buffer {
-            bytes: bytes.len(),
-            place,
-        });
+        self.code.buffers.push(Buffer { bytes: bytes.len(), place });
         self.inputs.push(bytes);
         BufferId(self.code.buffers.len() as u32 - 1)
     }
 
     pub(crate) fn output(&mut self, dtype: DType, n: usize) -> BufferId {
         let place = Place::Output(self.outputs.len());
-        self.code.buffers.push(Buffer {
-            bytes: n * dtype.size(),
-            place,
-        });
+        self.code.buffers.push(Buffer { bytes: n * dtype.size(), place });
         self.outputs.push(dtype);
         BufferId(self.code.buffers.len() as u32 - 1)
     }
 
     pub(crate) fn arena(&mut self, dtype: DType, n: usize) -> BufferId {
         let bytes = n * dtype.size();
-        self.code.buffers.push(Buffer {
-            bytes,
-            place: Place::Arena(self.arena),
-        });
+        self.code.buffers.push(Buffer { bytes, place: Place::Arena(self.arena) });
         self.arena += bytes.next_multiple_of(64);
         BufferId(self.code.buffers.len() as u32 - 1)
     }
@@ -791,9 +730,7 @@ impl Sketch {
         dims: &[usize],
         levels: &[usize],
     ) -> View {
-        self.view(rng, dtype, dims, levels, false, |s, _, n| {
-            s.output(dtype, n)
-        })
+        self.view(rng, dtype, dims, levels, false, |s, _, n| s.output(dtype, n))
     }
 
     /// Asserts that `run` gives what the twin gives.
@@ -801,10 +738,8 @@ impl Sketch {
         let expected = run(&self.code, &self.inputs);
         for &executor in executors {
             let exe = crate::Executable::new(&self.code, executor).expect("checked code");
-            let mut outputs: Vec<Vec<u64>> = expected
-                .iter()
-                .map(|o| vec![0; o.len().div_ceil(8)])
-                .collect();
+            let mut outputs: Vec<Vec<u64>> =
+                expected.iter().map(|o| vec![0; o.len().div_ceil(8)]).collect();
             let inputs: Vec<Vec<u64>> = self.inputs.iter().map(|i| aligned(i)).collect();
             let inputs: Vec<&[u8]> = inputs
                 .iter()
@@ -853,18 +788,8 @@ pub(crate) fn random_dag(
 ) -> (Vec<Node>, Vec<DType>) {
     let mut nodes: Vec<Node> = (0..loads.len()).map(|i| Node::Load(i as u32)).collect();
     nodes.extend((0..products.len()).map(|i| Node::Product(i as u32)));
-    nodes.extend([
-        Node::f32(1.5),
-        Node::i32(-3),
-        Node::f64(0.25),
-        Node::bool(true),
-    ]);
-    let scope = Scope {
-        loads,
-        products,
-        n_dims,
-        n_levels,
-    };
+    nodes.extend([Node::f32(1.5), Node::i32(-3), Node::f64(0.25), Node::bool(true)]);
+    let scope = Scope { loads, products, n_dims, n_levels };
     let mut dtypes = dag::infer(&nodes, scope).unwrap();
     let target = nodes.len() + n;
     while nodes.len() < target {
@@ -877,34 +802,23 @@ pub(crate) fn random_dag(
             9 => match rng.below(4) {
                 0 => Node::Fma(a, b, c),
                 1 => Node::IntegerPow(a, rng.below(9) as i32 - 3),
-                2 if n_dims > 0 => Node::Iota {
-                    dim: rng.below(n_dims) as u32,
-                    dtype: rng.pick(&DType::ALL),
-                },
-                _ if n_levels > 0 => Node::Step {
-                    level: rng.below(n_levels) as u32,
-                    dtype: rng.pick(&DType::ALL),
-                },
+                2 if n_dims > 0 => {
+                    Node::Iota { dim: rng.below(n_dims) as u32, dtype: rng.pick(&DType::ALL) }
+                }
+                _ if n_levels > 0 => {
+                    Node::Step { level: rng.below(n_levels) as u32, dtype: rng.pick(&DType::ALL) }
+                }
                 _ => Node::Fma(a, b, c),
             },
             10 => Node::Convert(a, rng.pick(&DType::ALL)),
             _ => match rng.below(3) {
-                0 => Node::Threefry {
-                    key: [a, b],
-                    counter: [c, a],
-                    word: rng.below(2) as u32,
-                },
+                0 => Node::Threefry { key: [a, b], counter: [c, a], word: rng.below(2) as u32 },
                 _ => Node::Bitcast(a, rng.pick(&DType::ALL)),
             },
         };
         nodes.push(node);
         match dag::infer(&nodes, scope) {
-            Ok(all)
-                if allow(
-                    &node,
-                    dtypes.get(a.0 as usize).copied().unwrap_or(DType::F32),
-                ) =>
-            {
+            Ok(all) if allow(&node, dtypes.get(a.0 as usize).copied().unwrap_or(DType::F32)) => {
                 dtypes = all
             }
             _ => {

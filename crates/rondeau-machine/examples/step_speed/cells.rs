@@ -4,8 +4,8 @@ use rondeau_machine::code::*;
 
 /// A code under construction.
 #[derive(Default)]
-pub struct Sketch {
-    pub code: Code,
+pub(crate) struct Sketch {
+    pub(crate) code: Code,
     n_inputs: usize,
     n_outputs: usize,
     arena: usize,
@@ -17,17 +17,17 @@ impl Sketch {
         BufferId(self.code.buffers.len() as u32 - 1)
     }
 
-    pub fn input(&mut self, bytes: usize) -> BufferId {
+    pub(crate) fn input(&mut self, bytes: usize) -> BufferId {
         self.n_inputs += 1;
         self.buffer(bytes, Place::Input(self.n_inputs - 1))
     }
 
-    pub fn output(&mut self, bytes: usize) -> BufferId {
+    pub(crate) fn output(&mut self, bytes: usize) -> BufferId {
         self.n_outputs += 1;
         self.buffer(bytes, Place::Output(self.n_outputs - 1))
     }
 
-    pub fn arena(&mut self, bytes: usize) -> BufferId {
+    pub(crate) fn arena(&mut self, bytes: usize) -> BufferId {
         let at = self.arena;
         self.arena += bytes.next_multiple_of(BLOCK_BYTES);
         self.buffer(bytes, Place::Arena(at))
@@ -40,12 +40,7 @@ fn binary(op: Binary, a: u32, b: u32) -> Node {
 
 fn copy(dims: Vec<usize>, from: View, to: View) -> Stmt {
     let stores = vec![Store { value: Val(0), to }];
-    Stmt::Map(Map {
-        dims,
-        loads: vec![from],
-        dag: vec![Node::Load(0)],
-        stores,
-    })
+    Stmt::Map(Map { dims, loads: vec![from], dag: vec![Node::Load(0)], stores })
 }
 
 /// The recurrent part of the gated recurrent unit that resets before the product.
@@ -53,7 +48,7 @@ fn copy(dims: Vec<usize>, from: View, to: View) -> Stmt {
 /// `z = σ(xz + Uz·h)`, `r = σ(xr + Ur·h)`, `c = tanh(xc + Uc·(r∘h))`, `h' = (1-z)∘h + z∘c`. Inputs: the weights
 /// `[3·hidden, hidden]` in the order z, r, c, the hoisted `W·x + b` `[time, batch, 3·hidden]`, `h0`
 /// `[batch, hidden]`. Output: all states `[time, batch, hidden]`.
-pub fn gru(dtype: DType, hidden: usize, batch: usize, time: usize) -> Code {
+pub(crate) fn gru(dtype: DType, hidden: usize, batch: usize, time: usize) -> Code {
     let (h, b) = (hidden as i64, batch as i64);
     let size = dtype.size();
     let mut s = Sketch::default();
@@ -63,17 +58,11 @@ pub fn gru(dtype: DType, hidden: usize, batch: usize, time: usize) -> Code {
     let hs = s.output(time * batch * hidden * size);
     let [state, z, rh] = [(); 3].map(|()| s.arena(batch * hidden * size));
     let rows = |buffer| View::new(buffer, dtype).strides([h, 1]);
-    let gate = |g: i64| {
-        View::new(xw, dtype)
-            .strides([3 * h, 1])
-            .offset(g * h)
-            .advance(0, 3 * h * b)
-    };
+    let gate =
+        |g: i64| View::new(xw, dtype).strides([3 * h, 1]).offset(g * h).advance(0, 3 * h * b);
     let products = [2, 2, 1].map(|n| Packed::for_mat(dtype, hidden, hidden, batch, n));
     let packed: Vec<_> = products.iter().map(|l| s.arena(l.len() * size)).collect();
-    s.code
-        .body
-        .push(copy(vec![batch, hidden], rows(h0), rows(state)));
+    s.code.body.push(copy(vec![batch, hidden], rows(h0), rows(state)));
     for (g, &layout) in products.iter().enumerate() {
         let from = View::new(u, dtype).strides([1, h]).offset(g as i64 * h * h);
         let to = View::new(packed[g], dtype);
@@ -85,11 +74,7 @@ pub fn gru(dtype: DType, hidden: usize, batch: usize, time: usize) -> Code {
         weights: Weights::Packed(View::new(packed[g], dtype), products[g]),
         init: Some(init),
     };
-    let one = if dtype == DType::F64 {
-        Node::f64(1.0)
-    } else {
-        Node::f32(1.0)
-    };
+    let one = if dtype == DType::F64 { Node::f64(1.0) } else { Node::f32(1.0) };
     let gates = Mat {
         rows: batch,
         cols: hidden,
@@ -104,16 +89,7 @@ pub fn gru(dtype: DType, hidden: usize, batch: usize, time: usize) -> Code {
             Node::Unary(Unary::Sigmoid, Val(1)),
             binary(Binary::Mul, 4, 2),
         ],
-        stores: vec![
-            Store {
-                value: Val(5),
-                to: rows(rh),
-            },
-            Store {
-                value: Val(3),
-                to: rows(z),
-            },
-        ],
+        stores: vec![Store { value: Val(5), to: rows(rh) }, Store { value: Val(3), to: rows(z) }],
     };
     let candidate = Mat {
         rows: batch,
@@ -133,28 +109,19 @@ pub fn gru(dtype: DType, hidden: usize, batch: usize, time: usize) -> Code {
             binary(Binary::Add, 6, 7),
         ],
         stores: vec![
-            Store {
-                value: Val(8),
-                to: rows(state),
-            },
-            Store {
-                value: Val(8),
-                to: rows(hs).advance(0, h * b),
-            },
+            Store { value: Val(8), to: rows(state) },
+            Store { value: Val(8), to: rows(hs).advance(0, h * b) },
         ],
     };
     let body = vec![Stmt::Mat(gates), Stmt::Mat(candidate)];
-    s.code.body.push(Stmt::Loop(Loop {
-        n_steps: time,
-        body,
-    }));
+    s.code.body.push(Stmt::Loop(Loop { n_steps: time, body }));
     s.code
 }
 
 /// The Lorenz system by the classical method of Runge and Kutta, `lanes` trajectories at once.
 ///
 /// Input: the start `[3, lanes]`. Output: the end `[3, lanes]`.
-pub fn lorenz(dtype: DType, lanes: usize, time: usize) -> Code {
+pub(crate) fn lorenz(dtype: DType, lanes: usize, time: usize) -> Code {
     let n = lanes as i64;
     let bytes = 3 * lanes * dtype.size();
     let mut s = Sketch::default();
@@ -177,10 +144,7 @@ pub fn lorenz(dtype: DType, lanes: usize, time: usize) -> Code {
         let d = add(dag, binary(Binary::Sub, rho, z));
         let d = add(dag, binary(Binary::Mul, x, d));
         let dy = add(dag, binary(Binary::Sub, d, y));
-        let (a, b) = (
-            add(dag, binary(Binary::Mul, x, y)),
-            add(dag, binary(Binary::Mul, beta, z)),
-        );
+        let (a, b) = (add(dag, binary(Binary::Mul, x, y)), add(dag, binary(Binary::Mul, beta, z)));
         [dx, dy, add(dag, binary(Binary::Sub, a, b))]
     };
     let along = |dag: &mut Vec<Node>, at: [u32; 3], k: [u32; 3], by: u32| {
@@ -206,22 +170,10 @@ pub fn lorenz(dtype: DType, lanes: usize, time: usize) -> Code {
         dims: vec![lanes],
         loads: (0..3).map(part).collect(),
         dag,
-        stores: (0..3)
-            .map(|i| Store {
-                value: Val(next[i as usize]),
-                to: part(i),
-            })
-            .collect(),
+        stores: (0..3).map(|i| Store { value: Val(next[i as usize]), to: part(i) }).collect(),
     };
-    s.code
-        .body
-        .push(copy(vec![3 * lanes], whole(start), whole(state)));
-    s.code.body.push(Stmt::Loop(Loop {
-        n_steps: time,
-        body: vec![Stmt::Map(map)],
-    }));
-    s.code
-        .body
-        .push(copy(vec![3 * lanes], whole(state), whole(end)));
+    s.code.body.push(copy(vec![3 * lanes], whole(start), whole(state)));
+    s.code.body.push(Stmt::Loop(Loop { n_steps: time, body: vec![Stmt::Map(map)] }));
+    s.code.body.push(copy(vec![3 * lanes], whole(state), whole(end)));
     s.code
 }

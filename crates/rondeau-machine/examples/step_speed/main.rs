@@ -31,11 +31,7 @@ fn inputs(code: &Code) -> Vec<Vec<f32>> {
         seed ^= seed << 17;
         (seed >> 40) as f32 / 16777216.0 * 2.0 - 1.0
     };
-    needs
-        .inputs
-        .iter()
-        .map(|i| (0..i.0 / 4).map(|_| number() * 0.3).collect())
-        .collect()
+    needs.inputs.iter().map(|i| (0..i.0 / 4).map(|_| number() * 0.3).collect()).collect()
 }
 
 fn time(code: &Code, executor: Executor, n_steps: usize) -> f64 {
@@ -45,17 +41,12 @@ fn time(code: &Code, executor: Executor, n_steps: usize) -> f64 {
     }
     let inputs = inputs(code);
     let inputs: Vec<_> = inputs.iter().map(|i| as_bytes(i)).collect();
-    let mut outputs: Vec<Vec<f32>> = exe
-        .needs()
-        .outputs
-        .iter()
-        .map(|o| vec![0.0; o.0 / 4])
-        .collect();
+    let mut outputs: Vec<Vec<f32>> =
+        exe.needs().outputs.iter().map(|o| vec![0.0; o.0 / 4]).collect();
     let mut arena = Arena::new();
     let (_, median) = measure(|| {
         let mut outputs: Vec<_> = outputs.iter_mut().map(|o| as_bytes_mut(o)).collect();
-        exe.run(&inputs, &mut outputs, &mut arena, &|_| {})
-            .expect("the call fits");
+        exe.run(&inputs, &mut outputs, &mut arena, &|_| {}).expect("the call fits");
     });
     median / n_steps as f64
 }
@@ -63,10 +54,7 @@ fn time(code: &Code, executor: Executor, n_steps: usize) -> f64 {
 fn limit(h: usize, b: usize, t: usize) -> Option<f64> {
     let program = std::env::var_os("LIMIT")?;
     let args = [h, b, t].map(|n| n.to_string());
-    let output = std::process::Command::new(program)
-        .args(args)
-        .output()
-        .ok()?;
+    let output = std::process::Command::new(program).args(args).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let (_, rest) = text.split_once("\"ns_per_step\":")?;
     rest.split([',', '}']).next()?.trim().parse().ok()
@@ -75,10 +63,7 @@ fn limit(h: usize, b: usize, t: usize) -> Option<f64> {
 fn main() {
     let only = std::env::args().nth(1);
     let wanted = |name: &str| only.as_deref().is_none_or(|o| name.contains(o));
-    println!(
-        "{:<22} {:>10} {:>10} {:>10} {:>8}",
-        "ns a step", "limit", "native", "vm", "ratio"
-    );
+    println!("{:<22} {:>10} {:>10} {:>10} {:>8}", "ns a step", "limit", "native", "vm", "ratio");
     let row = |name: String, limit: Option<f64>, code: &Code, t: usize| {
         let native = time(code, Executor::Best, t);
         let vm = time(code, Executor::Vm, t);
@@ -96,6 +81,7 @@ fn main() {
         (128, 1, 500),
         (256, 1, 200),
         (512, 1, 60),
+        (512, 1, 600),
         (8, 32, 500),
         (16, 32, 500),
         (32, 32, 500),
@@ -104,10 +90,16 @@ fn main() {
         (256, 32, 40),
         (512, 32, 10),
     ] {
-        let name = format!("gru H={h} B={b}");
+        let name = format!("gru H={h} B={b} T={t}");
         if wanted(&name) {
             let code = cells::gru(DType::F32, h, b, t);
             row(name, limit(h, b, t), &code, t);
+        }
+    }
+    for h in [64, 256, 512] {
+        let name = format!("pack H={h}");
+        if wanted(&name) {
+            row(name, None, &cells::gru(DType::F32, h, 1, 0), 1);
         }
     }
     for n in [16, 64, 256, 1024, 4096] {

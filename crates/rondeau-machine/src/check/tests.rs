@@ -20,12 +20,7 @@ fn view(buffer: u32, stride: i64) -> View {
 
 fn copy(n: usize, from: View, to: View) -> Stmt {
     let stores = vec![Store { value: Val(0), to }];
-    Stmt::Map(Map {
-        dims: vec![n],
-        loads: vec![from],
-        dag: vec![Node::Load(0)],
-        stores,
-    })
+    Stmt::Map(Map { dims: vec![n], loads: vec![from], dag: vec![Node::Load(0)], stores })
 }
 
 fn steps(n_steps: usize, body: Vec<Stmt>) -> Stmt {
@@ -33,10 +28,7 @@ fn steps(n_steps: usize, body: Vec<Stmt>) -> Stmt {
 }
 
 fn refused(body: Vec<Stmt>) -> String {
-    code(body)
-        .check()
-        .expect_err("this code is wrong")
-        .to_string()
+    code(body).check().expect_err("this code is wrong").to_string()
 }
 
 fn accepted(body: Vec<Stmt>) {
@@ -65,23 +57,14 @@ fn accesses_stay_in_their_buffers() {
 #[test]
 fn loops_move_within_the_buffers() {
     let row = |stride: i64, offset| {
-        vec![copy(
-            2,
-            view(0, 1).advance(0, stride).offset(offset),
-            view(1, 1),
-        )]
+        vec![copy(2, view(0, 1).advance(0, stride).offset(offset), view(1, 1))]
     };
     accepted(vec![steps(5, row(2, 0))]);
     accepted(vec![steps(5, row(-2, 8))]);
     refused(vec![steps(6, row(2, 0))]);
     refused(vec![steps(5, row(-2, 7))]);
     accepted(vec![steps(1, row(1000, 0))]);
-    let alternate = |n, p| {
-        vec![steps(
-            n,
-            vec![copy(2, view(0, 1).alternate(0, p), view(1, 1))],
-        )]
-    };
+    let alternate = |n, p| vec![steps(n, vec![copy(2, view(0, 1).alternate(0, p), view(1, 1))])];
     accepted(alternate(1000, 8));
     refused(alternate(2, 9));
     accepted(alternate(1, 9));
@@ -116,10 +99,7 @@ fn stores_disturb_nobody() {
 #[test]
 fn types_and_places_fit() {
     let f64s = View::new(BufferId(1), DType::F64).strides([1]);
-    assert_eq!(
-        refused(vec![copy(2, view(0, 1), f64s)]),
-        "body[0]: store 0 puts F32 into F64"
-    );
+    assert_eq!(refused(vec![copy(2, view(0, 1), f64s)]), "body[0]: store 0 puts F32 into F64");
     let odd = View::new(BufferId(3), DType::F64).strides([1]);
     assert_eq!(
         refused(vec![copy(2, odd.clone(), odd)]),
@@ -127,12 +107,7 @@ fn types_and_places_fit() {
     );
     let dag = vec![Node::Load(0), Node::Binary(Binary::And, Val(0), Val(0))];
     let stores = vec![];
-    let map = Map {
-        dims: vec![1],
-        loads: vec![view(0, 1)],
-        dag,
-        stores,
-    };
+    let map = Map { dims: vec![1], loads: vec![view(0, 1)], dag, stores };
     assert_eq!(
         refused(vec![Stmt::Map(map)]),
         "body[0]: node 1, Binary(And, Val(0), Val(0)): is not defined on F32"
@@ -169,11 +144,7 @@ fn sources_and_weights_of_a_mat_are_left_alone() {
 #[test]
 fn indices_reach_what_they_may() {
     let gather = |len, stride, n: usize| {
-        let index = Index {
-            view: View::new(BufferId(0), DType::I32).strides([1]),
-            len,
-            stride,
-        };
+        let index = Index { view: View::new(BufferId(0), DType::I32).strides([1]), len, stride };
         Stmt::Gather(Gather {
             dims: vec![n],
             indices: vec![index],

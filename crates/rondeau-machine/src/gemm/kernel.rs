@@ -73,11 +73,7 @@ mod x86 {
         unsafe {
             let load = |p: *const V::Scalar, n: usize| {
                 let p = p.add(n * V::LANES);
-                if LAST == WHOLE || n < N - 1 {
-                    V::load(p)
-                } else {
-                    V::load_first(p, n_last)
-                }
+                if LAST == WHOLE || n < N - 1 { V::load(p) } else { V::load_first(p, n_last) }
             };
             let mut acc = [[V::splat(zero); N]; R];
             if t.start == Start::Old {
@@ -126,14 +122,7 @@ mod x86 {
     ) {
         // SAFETY: the same tile, with strides that the compiler can see.
         unsafe {
-            tile::<V, R, N, LAST>(
-                &Tile {
-                    a_row_stride: 1,
-                    a_col_stride: R as isize,
-                    ..*t
-                },
-                zero,
-            )
+            tile::<V, R, N, LAST>(&Tile { a_row_stride: 1, a_col_stride: R as isize, ..*t }, zero)
         }
     }
 

@@ -33,11 +33,7 @@ fn dot<T: Real>(n: usize, a: impl Fn(usize) -> T, x: impl Fn(usize) -> T) -> T {
         for (l, sum) in sums.iter_mut().enumerate() {
             let p = p0 + l;
             // The padding is a term too: fma(0, 0, -0) is +0.
-            let (a, x) = if p < n {
-                (a(p), x(p))
-            } else {
-                (T::ZERO, T::ZERO)
-            };
+            let (a, x) = if p < n { (a(p), x(p)) } else { (T::ZERO, T::ZERO) };
             *sum = a.fused(x, *sum);
         }
     }

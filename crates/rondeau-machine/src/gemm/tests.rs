@@ -40,13 +40,7 @@ fn check_same_bits<T: Real>(
     bits: impl Fn(T) -> u64,
     start: Start,
 ) {
-    let old: Vec<T> = a
-        .data
-        .iter()
-        .cycle()
-        .take(a.rows * b.cols)
-        .copied()
-        .collect();
+    let old: Vec<T> = a.data.iter().cycle().take(a.rows * b.cols).copied().collect();
     let mut want = old.clone();
     product(Level::Portable, a, b, &mut want, start);
     for level in Level::available().skip(1) {
@@ -127,22 +121,9 @@ fn every_instruction_set_gives_the_same_bits_f64() {
 
 #[test]
 fn special_values_pass_through_every_term() {
-    let specials = [
-        0.0,
-        -0.0,
-        f32::INFINITY,
-        f32::NEG_INFINITY,
-        f32::NAN,
-        f32::MAX,
-        1e-45,
-        1.0,
-    ];
+    let specials = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, 1e-45, 1.0];
     let pick = |x: f64| specials[((x + 1.0) * 3.999) as usize];
-    check_shapes(
-        &[[9, 7, 17], [1, 40, 33], [33, 40, 1], [3, 1, 5]],
-        pick,
-        |x| x.to_bits() as u64,
-    );
+    check_shapes(&[[9, 7, 17], [1, 40, 33], [33, 40, 1], [3, 1, 5]], pick, |x| x.to_bits() as u64);
 }
 
 #[test]
@@ -158,15 +139,10 @@ fn products_are_close_to_exact_ones() {
     );
     for i in 0..m {
         for j in 0..n {
-            let exact: f64 = (0..k)
-                .map(|p| a[i * k + p] as f64 * b[p * n + j] as f64)
-                .sum();
+            let exact: f64 = (0..k).map(|p| a[i * k + p] as f64 * b[p * n + j] as f64).sum();
             // The error of a chain of k roundings, each at most half an ulp of a partial sum below k.
             let bound = k as f64 * k as f64 * f32::EPSILON as f64 / 2.0;
-            assert!(
-                (c[i * n + j] as f64 - exact).abs() <= bound,
-                "element ({i}, {j})"
-            );
+            assert!((c[i * n + j] as f64 - exact).abs() <= bound, "element ({i}, {j})");
         }
     }
 }

@@ -30,17 +30,9 @@ pub(super) fn product<T: Real>(
     // kernel cannot read it in place: it needs contiguous rows of `b`, but any strides of `a`.
     let pack_b = b.col_stride != 1 || (m > 64 && k * n > 64 * 64);
     let pack_a = n > 4 * panel && m * k > 64 * 64;
-    let step = if pack_a {
-        kernels.packed_rows
-    } else {
-        kernels.rows
-    };
+    let step = if pack_a { kernels.packed_rows } else { kernels.rows };
     let packs = pack_a || pack_b;
-    let mut scratch = if packs {
-        T::scratch().take()
-    } else {
-        Scratch::default()
-    };
+    let mut scratch = if packs { T::scratch().take() } else { Scratch::default() };
     for j in blocks(n, BLOCK_COLS) {
         for p in blocks(k, DEPTH) {
             let start = if p.start == 0 { start } else { Start::Old };
@@ -60,15 +52,7 @@ pub(super) fn product<T: Real>(
                 // with contiguous rows, and the scratch vectors stay as they are until the next packing. The
                 // level of `kernels` was checked by `product`.
                 unsafe {
-                    block(
-                        kernels,
-                        &a_tiles,
-                        &b_tiles,
-                        [i.len(), p.len(), j.len()],
-                        c,
-                        n,
-                        start,
-                    )
+                    block(kernels, &a_tiles, &b_tiles, [i.len(), p.len(), j.len()], c, n, start)
                 };
             }
         }
@@ -116,8 +100,7 @@ impl<T: Real> Tiles<T> {
 
     /// The address of tile `i`, which must be one.
     fn tile(&self, i: usize) -> *const T {
-        self.first
-            .wrapping_offset((i as isize).wrapping_mul(self.skip))
+        self.first.wrapping_offset((i as isize).wrapping_mul(self.skip))
     }
 }
 
@@ -135,11 +118,7 @@ unsafe fn block<T: Real>(
     c_stride: usize,
     start: Start,
 ) {
-    assert_eq!(
-        c.len(),
-        (m - 1) * c_stride + n,
-        "internal: a block of the result"
-    );
+    assert_eq!(c.len(), (m - 1) * c_stride + n, "internal: a block of the result");
     for (j_tile, j) in blocks(n, b.width).enumerate() {
         for (i_tile, i) in blocks(m, a.width).enumerate() {
             let tile = Tile {
@@ -180,14 +159,7 @@ fn pack_panels<T: Real>(
         packed.resize(n_panels * size, T::ZERO);
     }
     for (panel, rows) in packed.chunks_exact_mut(size).zip(blocks(i.len(), width)) {
-        pack_panel(
-            kernels,
-            source,
-            i.start + rows.start..i.start + rows.end,
-            p,
-            width,
-            panel,
-        );
+        pack_panel(kernels, source, i.start + rows.start..i.start + rows.end, p, width, panel);
     }
     Tiles {
         first: packed.as_ptr(),

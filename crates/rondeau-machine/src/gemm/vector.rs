@@ -202,10 +202,7 @@ pub(super) unsafe fn transpose_8x8(
             _mm256_unpackhi_ps(r6, r7),
         ];
         let quad = |h: usize, l: usize| {
-            let (x, y) = (
-                _mm256_castps_pd(pairs[h + l]),
-                _mm256_castps_pd(pairs[h + l + 2]),
-            );
+            let (x, y) = (_mm256_castps_pd(pairs[h + l]), _mm256_castps_pd(pairs[h + l + 2]));
             let low = _mm256_castpd_ps(_mm256_unpacklo_pd(x, y));
             let high = _mm256_castpd_ps(_mm256_unpackhi_pd(x, y));
             [low, high]
@@ -238,21 +235,12 @@ pub(super) unsafe fn transpose_4x4(
     unsafe {
         let row = |r: isize| _mm256_loadu_pd(from.offset(r * from_stride));
         let (low, high) = (
-            [
-                _mm256_unpacklo_pd(row(0), row(1)),
-                _mm256_unpacklo_pd(row(2), row(3)),
-            ],
-            [
-                _mm256_unpackhi_pd(row(0), row(1)),
-                _mm256_unpackhi_pd(row(2), row(3)),
-            ],
+            [_mm256_unpacklo_pd(row(0), row(1)), _mm256_unpacklo_pd(row(2), row(3))],
+            [_mm256_unpackhi_pd(row(0), row(1)), _mm256_unpackhi_pd(row(2), row(3))],
         );
         for (c, [x, y]) in [low, high].into_iter().enumerate() {
             _mm256_storeu_pd(to.add(c * to_stride), _mm256_permute2f128_pd::<0x20>(x, y));
-            _mm256_storeu_pd(
-                to.add((c + 2) * to_stride),
-                _mm256_permute2f128_pd::<0x31>(x, y),
-            );
+            _mm256_storeu_pd(to.add((c + 2) * to_stride), _mm256_permute2f128_pd::<0x31>(x, y));
         }
     }
 }

@@ -117,10 +117,7 @@ macro_rules! impl_lane {
                 let root_half = ($t::TABLE.root_half as $t).to_bits();
                 let one = ($bias as $bits) << $mantissa;
                 let biased = self.to_bits().wrapping_sub(root_half).wrapping_add(one) >> $mantissa;
-                let m = self
-                    .to_bits()
-                    .wrapping_sub(biased << $mantissa)
-                    .wrapping_add(one);
+                let m = self.to_bits().wrapping_sub(biased << $mantissa).wrapping_add(one);
                 let e = $t::from_bits(INTEGER.to_bits().wrapping_add(biased)) - INTEGER;
                 ($t::from_bits(m), e - $bias as $t)
             }

@@ -71,13 +71,8 @@ pub fn horner<L: Lane>(x: L, coefficients: &'static [f64]) -> L {
 pub fn estrin<L: Lane>(x: L, x2: L, coefficients: &'static [f64]) -> L {
     let pair = |c: &[f64]| x.lit(c[0]).fma(x, x.lit(c[1]));
     let (first, rest) = coefficients.split_at(1 + (coefficients.len() + 1) % 2);
-    let sum = if first.len() == 1 {
-        x.lit(first[0])
-    } else {
-        pair(first)
-    };
-    rest.chunks_exact(2)
-        .fold(sum, |sum, c| sum.fma(x2, pair(c)))
+    let sum = if first.len() == 1 { x.lit(first[0]) } else { pair(first) };
+    rest.chunks_exact(2).fold(sum, |sum, c| sum.fma(x2, pair(c)))
 }
 
 /// The constants of `f32`.
@@ -125,23 +120,11 @@ pub static SINGLE: Table = Table {
     ],
     erf_one: 4.0,
     two_over_pi: 0.6366197466850281,
-    half_pi: [
-        1.5707963705062866,
-        -4.371138828673793e-8,
-        -1.7151245100058819e-15,
-    ],
+    half_pi: [1.5707963705062866, -4.371138828673793e-8, -1.7151245100058819e-15],
     // Largest error 5.36e-9 of sin, relative.
-    sin: &[
-        -0.00019517235341481864,
-        0.008332177996635437,
-        -0.16666655242443085,
-    ],
+    sin: &[-0.00019517235341481864, 0.008332177996635437, -0.16666655242443085],
     // Largest error 4.96e-10 of cos.
-    cos: &[
-        2.4438379114144482e-05,
-        -0.0013887366512790322,
-        0.04166664555668831,
-    ],
+    cos: &[2.4438379114144482e-05, -0.0013887366512790322, 0.04166664555668831],
     sin_tiny: 1.0 / (1u64 << 13) as f64,
     turns: 65536.0,
 };
@@ -220,11 +203,7 @@ pub static DOUBLE: Table = Table {
     ],
     erf_one: 6.0,
     two_over_pi: std::f64::consts::FRAC_2_PI,
-    half_pi: [
-        std::f64::consts::FRAC_PI_2,
-        6.123233995736766e-17,
-        -1.4973849048591698e-33,
-    ],
+    half_pi: [std::f64::consts::FRAC_PI_2, 6.123233995736766e-17, -1.4973849048591698e-33],
     // Largest error 6.02e-18 of sin, relative.
     sin: &[
         1.5896795725295123e-10,

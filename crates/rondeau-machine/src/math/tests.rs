@@ -47,11 +47,7 @@ fn references(f: Function, xs: &[f32]) -> Vec<f64> {
 /// The error of `y` in ulps of `f32` at `exact`; infinite if one is NaN or infinite and the other is not so.
 fn ulps_f32(y: f32, exact: f64) -> f64 {
     if exact.is_nan() || y.is_nan() {
-        return if exact.is_nan() && y.is_nan() {
-            0.0
-        } else {
-            f64::INFINITY
-        };
+        return if exact.is_nan() && y.is_nan() { 0.0 } else { f64::INFINITY };
     }
     // Infinity counts as the next power of two, so that overflow is an error like any other.
     let top = 2f64.powi(128);
@@ -93,12 +89,7 @@ fn single_precision_is_accurate() {
             }
         }
         println!("f32 {f:?}: {:.3} ulp at {:e}", worst.0, worst.1);
-        assert!(
-            worst.0 <= ALLOWED_ULPS,
-            "{f:?} errs by {} ulp at {:e}",
-            worst.0,
-            worst.1
-        );
+        assert!(worst.0 <= ALLOWED_ULPS, "{f:?} errs by {} ulp at {:e}", worst.0, worst.1);
     }
 }
 
@@ -196,12 +187,7 @@ fn double_precision_is_accurate() {
             }
         }
         println!("f64 {f:?}: {:.3} ulp at {:e}", worst.0, worst.1);
-        assert!(
-            worst.0 <= ALLOWED_ULPS,
-            "{f:?} errs by {} ulp at {:e}",
-            worst.0,
-            worst.1
-        );
+        assert!(worst.0 <= ALLOWED_ULPS, "{f:?} errs by {} ulp at {:e}", worst.0, worst.1);
     }
 }
 
@@ -241,9 +227,8 @@ fn special_values_are_exact() {
         (Recip, [INF, -INF, 0.0, -0.0]),
     ];
     for (f, results) in table {
-        for (x, want) in [0.0, -0.0, INF, -INF, NAN]
-            .into_iter()
-            .zip(results.into_iter().chain([NAN]))
+        for (x, want) in
+            [0.0, -0.0, INF, -INF, NAN].into_iter().zip(results.into_iter().chain([NAN]))
         {
             check_special(f, x, want, f64::to_bits);
             check_special(f, x as f32, want as f32, |x| x.to_bits().into());
@@ -279,14 +264,7 @@ fn tiny_arguments_come_back_unchanged() {
         for x in [1e-45f32, -1e-45, 3e-42, 1.1754944e-38, -2e-30, 1e-10] {
             check_special(f, x, x, |x| x.to_bits().into());
         }
-        for x in [
-            5e-324,
-            -5e-324,
-            1e-310,
-            2.2250738585072014e-308,
-            -1e-200,
-            1e-20,
-        ] {
+        for x in [5e-324, -5e-324, 1e-310, 2.2250738585072014e-308, -1e-200, 1e-20] {
             check_special(f, x, x, f64::to_bits);
         }
     }

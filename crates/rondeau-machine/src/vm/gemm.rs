@@ -85,11 +85,7 @@ impl Kernel {
             let a = matrix::<T>(frame, &self.a, self.m, self.k);
             let b = matrix::<T>(frame, &self.b, self.k, self.n);
             let c = std::slice::from_raw_parts_mut(result as *mut T, self.m * self.n);
-            if self.init.is_some() {
-                gemm_add(a, b, c)
-            } else {
-                gemm(a, b, c)
-            }
+            if self.init.is_some() { gemm_add(a, b, c) } else { gemm(a, b, c) }
         }
     }
 
@@ -130,11 +126,7 @@ unsafe fn matrix<'a, T: Real>(
     let reach = |n: usize, stride: isize| (n.max(1) - 1) as isize * stride;
     let (down, right) = (reach(rows, by_row), reach(cols, by_col));
     let first = down.min(0) + right.min(0);
-    let len = if rows * cols == 0 {
-        0
-    } else {
-        down.max(0) + right.max(0) - first + 1
-    };
+    let len = if rows * cols == 0 { 0 } else { down.max(0) + right.max(0) - first + 1 };
     let data = if len == 0 {
         &[][..]
     } else {

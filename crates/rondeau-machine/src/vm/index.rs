@@ -59,13 +59,7 @@ impl Rows {
             .collect();
         let stands_still = |i: &Index| i.view.strides.last().is_none_or(|&s| s == 0);
         let by_row = indices.iter().all(stands_still);
-        Rows {
-            outer: outer.to_vec(),
-            cols,
-            indices,
-            out_of_bounds,
-            by_row,
-        }
+        Rows { outer: outer.to_vec(), cols, indices, out_of_bounds, by_row }
     }
 
     /// Bytes from the view at index 0 to where the indices of a point say, none if outside.
@@ -94,20 +88,13 @@ impl Rows {
 /// The address of a row, and the stride along it.
 fn row_of(frame: &Frame<'_>, view: &Strided, row: &[usize]) -> (*mut u8, isize) {
     let by_col = view.strides.get(row.len()).copied().unwrap_or(0);
-    (
-        frame.at(&view.addr).wrapping_offset(view.offset(row)),
-        by_col,
-    )
+    (frame.at(&view.addr).wrapping_offset(view.offset(row)), by_col)
 }
 
 impl Gather {
     pub(super) fn new(k: &code::Gather) -> Gather {
         let rows = Rows::new(&k.dims, &k.indices, k.out_of_bounds, k.from.dtype.size());
-        Gather {
-            rows,
-            from: Strided::new(&k.from),
-            to: Strided::new(&k.to),
-        }
+        Gather { rows, from: Strided::new(&k.from), to: Strided::new(&k.to) }
     }
 
     /// # Safety
@@ -121,11 +108,8 @@ impl Gather {
         for_each_point(&self.rows.outer, |row| {
             let (from, from_stride) = row_of(frame, &self.from, row);
             let (to, to_stride) = row_of(frame, &self.to, row);
-            let (step, n) = if self.rows.by_row {
-                (self.rows.cols, self.rows.cols)
-            } else {
-                (1, 1)
-            };
+            let (step, n) =
+                if self.rows.by_row { (self.rows.cols, self.rows.cols) } else { (1, 1) };
             for col in (0..self.rows.cols).step_by(step.max(1)) {
                 let c = col as isize;
                 let to = to.wrapping_offset(c * to_stride);
@@ -153,12 +137,7 @@ impl Gather {
 impl Scatter {
     pub(super) fn new(k: &code::Scatter) -> Scatter {
         let rows = Rows::new(&k.dims, &k.indices, k.out_of_bounds, k.from.dtype.size());
-        Scatter {
-            rows,
-            combine: k.combine,
-            from: Strided::new(&k.from),
-            to: Strided::new(&k.to),
-        }
+        Scatter { rows, combine: k.combine, from: Strided::new(&k.from), to: Strided::new(&k.to) }
     }
 
     /// # Safety
@@ -168,11 +147,8 @@ impl Scatter {
         for_each_point(&self.rows.outer, |row| {
             let (from, from_stride) = row_of(frame, &self.from, row);
             let (to, to_stride) = row_of(frame, &self.to, row);
-            let (step, n) = if self.rows.by_row {
-                (self.rows.cols, self.rows.cols)
-            } else {
-                (1, 1)
-            };
+            let (step, n) =
+                if self.rows.by_row { (self.rows.cols, self.rows.cols) } else { (1, 1) };
             for col in (0..self.rows.cols).step_by(step.max(1)) {
                 let c = col as isize;
                 // SAFETY: indices are within their lengths, for which the code is checked; `to` is apart from `from`.

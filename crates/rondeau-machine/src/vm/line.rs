@@ -19,22 +19,14 @@ impl Cumulative {
     pub(super) fn new(k: &code::Cumulative) -> Cumulative {
         let (&n, outer) = k.dims.split_last().unwrap_or((&0, &[]));
         let (from, to) = (Strided::new(&k.from), Strided::new(&k.to));
-        Cumulative {
-            how: k.combine,
-            outer: outer.to_vec(),
-            n,
-            from,
-            to,
-        }
+        Cumulative { how: k.combine, outer: outer.to_vec(), n, from, to }
     }
 
     /// # Safety
     /// As [`super::run_step`].
     pub(super) unsafe fn run(&self, frame: &Frame<'_>) {
         for_each_point(&self.outer, |at| {
-            let from = frame
-                .at(&self.from.addr)
-                .wrapping_offset(self.from.offset(at));
+            let from = frame.at(&self.from.addr).wrapping_offset(self.from.offset(at));
             let to = frame.at(&self.to.addr).wrapping_offset(self.to.offset(at));
             let (by_from, by_to) = (self.from.strides[at.len()], self.to.strides[at.len()]);
             with_number!(self.from.dtype, T, {

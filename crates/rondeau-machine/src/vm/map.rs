@@ -16,13 +16,8 @@ impl Kernel {
         let views = k.loads.iter().chain(k.stores.iter().map(|s| &s.to));
         let space = Space::new(&k.dims, views, &k.dag, 0);
         let shape = space.tile();
-        let job = Job {
-            loads: &k.loads,
-            dag: &k.dag,
-            dtypes: &dtypes,
-            stores: &k.stores,
-            keep: &[],
-        };
+        let job =
+            Job { loads: &k.loads, dag: &k.dag, dtypes: &dtypes, stores: &k.stores, keep: &[] };
         let tiles = Tiles::compile(planner, space, shape, &job);
         planner.reserve(tiles.scratch_bytes());
         Kernel { tiles }

@@ -6,6 +6,7 @@
 use super::tile::{Job, Space, TILE, Tiles, copy};
 use super::{Addr, Frame, Planner, Strided};
 use crate::code::{BLOCK_BYTES, Mat, Product, Weights};
+#[cfg(target_arch = "x86_64")]
 use crate::cpu::Level;
 use crate::dag::{DType, Node};
 
@@ -45,13 +46,8 @@ impl Kernel {
         let rows = k.rows.clamp(1, 8);
         let cols = k.cols.clamp(1, TILE / rows / 16 * 16);
         let space = Space::rows_and_cols(k.rows, k.cols);
-        let job = Job {
-            loads: &k.loads,
-            dag: &k.dag,
-            dtypes: &dtypes,
-            stores: &k.stores,
-            keep: &[],
-        };
+        let job =
+            Job { loads: &k.loads, dag: &k.dag, dtypes: &dtypes, stores: &k.stores, keep: &[] };
         let tiles = Tiles::compile(planner, space, (rows, cols), &job);
         let mut scratch = tiles.scratch_bytes();
         let products = k.products.iter().enumerate().map(|(i, p)| {
@@ -62,11 +58,7 @@ impl Kernel {
         });
         let products = products.collect();
         planner.reserve(scratch);
-        Kernel {
-            tiles,
-            chains: k.chains,
-            products,
-        }
+        Kernel { tiles, chains: k.chains, products }
     }
 
     /// # Safety
@@ -79,9 +71,7 @@ impl Kernel {
             tiles.launch(frame, frame.scratch);
             for p in &self.products {
                 let at = frame.scratch.add(p.scratch);
-                p.nodes
-                    .iter()
-                    .for_each(|&node| tiles.set(frame.scratch, node, at));
+                p.nodes.iter().for_each(|&node| tiles.set(frame.scratch, node, at));
             }
             tiles.space.for_each_tile(tiles.shape, |origin, shape| {
                 for p in &self.products {
@@ -97,11 +87,9 @@ impl Planned {
     fn new(p: &Product, k: &Mat, nodes: Vec<usize>, scratch: usize) -> Planned {
         let weights = match &p.weights {
             Weights::Packed(view, layout) => Placed::Packed(Addr::new(view), *layout),
-            Weights::Strided(view) => Placed::Strided(
-                Addr::new(view),
-                view.strides[0] as isize,
-                view.strides[1] as isize,
-            ),
+            Weights::Strided(view) => {
+                Placed::Strided(Addr::new(view), view.strides[0] as isize, view.strides[1] as isize)
+            }
         };
         Planned {
             dtype: p.source.dtype,
@@ -160,9 +148,7 @@ impl Planned {
             let gapless = ((pitch * size) as isize, size as isize);
             match &self.init {
                 Some(init) => {
-                    let from = frame
-                        .at(&init.addr)
-                        .wrapping_offset(init.offset(&[row, col]));
+                    let from = frame.at(&init.addr).wrapping_offset(init.offset(&[row, col]));
                     let strides = (init.strides[0], init.strides[1]);
                     copy(size, from, strides, sums as *mut u8, gapless, (rows, cols));
                 }
@@ -279,10 +265,7 @@ struct Source<T> {
 
 impl<T> Source<T> {
     fn row(self, r: usize) -> Source<T> {
-        Source {
-            at: self.at.wrapping_offset(r as isize * self.by_row),
-            ..self
-        }
+        Source { at: self.at.wrapping_offset(r as isize * self.by_row), ..self }
     }
 }
 
@@ -354,10 +337,7 @@ unsafe fn blocks_of<B: Block>(
 /// # Safety
 /// As [`blocks_of`].
 #[inline(always)]
-#[expect(
-    clippy::needless_range_loop,
-    reason = "the indices count three arrays at once"
-)]
+#[expect(clippy::needless_range_loop, reason = "the indices count three arrays at once")]
 unsafe fn block<B: Block, const S: usize, const MR: usize, const NV: usize>(
     source: Source<B::T>,
     weights: *const B::T,
@@ -445,12 +425,7 @@ unsafe fn one<T: crate::scalar::Number>(
     for k in 0..source.depth {
         let i = k as isize;
         // SAFETY: `k` is below the depth.
-        let (x, w) = unsafe {
-            (
-                *source.at.offset(i * source.by_k),
-                *weights.offset(i * by_k),
-            )
-        };
+        let (x, w) = unsafe { (*source.at.offset(i * source.by_k), *weights.offset(i * by_k)) };
         sums[k % chains] = x.fused(w, sums[k % chains]);
     }
     let mut half = chains / 2;

@@ -22,6 +22,7 @@ use crate::exec::Tapped;
 use std::any::Any;
 use std::cell::Cell;
 
+#[cfg(all(target_arch = "x86_64", unix))]
 pub(crate) use tile::Space;
 
 /// The state of one call. Machine code reads the first fields by their offsets.
@@ -75,16 +76,8 @@ impl Addr {
     pub(crate) fn new(view: &View) -> Addr {
         let size = view.dtype.size() as isize;
         let bytes = |n: i64| (n as isize).wrapping_mul(size);
-        let advance = view
-            .advance
-            .iter()
-            .map(|a| (bytes(a.stride), bytes(a.parity)))
-            .collect();
-        Addr {
-            buffer: view.buffer.0,
-            offset: bytes(view.offset),
-            advance,
-        }
+        let advance = view.advance.iter().map(|a| (bytes(a.stride), bytes(a.parity))).collect();
+        Addr { buffer: view.buffer.0, offset: bytes(view.offset), advance }
     }
 }
 
@@ -99,26 +92,14 @@ struct Strided {
 impl Strided {
     fn new(view: &View) -> Strided {
         let size = view.dtype.size() as isize;
-        let strides = view
-            .strides
-            .iter()
-            .map(|&s| (s as isize).wrapping_mul(size))
-            .collect();
-        Strided {
-            addr: Addr::new(view),
-            strides,
-            dtype: view.dtype,
-        }
+        let strides = view.strides.iter().map(|&s| (s as isize).wrapping_mul(size)).collect();
+        Strided { addr: Addr::new(view), strides, dtype: view.dtype }
     }
 
     /// Bytes from point 0 to the point `at`.
     #[inline(always)]
     fn offset(&self, at: &[usize]) -> isize {
-        self.strides
-            .iter()
-            .zip(at)
-            .map(|(s, &i)| s * i as isize)
-            .sum()
+        self.strides.iter().zip(at).map(|(s, &i)| s * i as isize).sum()
     }
 }
 
@@ -142,8 +123,7 @@ impl Planner<'_> {
         for _ in 0..tile::TILE {
             self.pool.extend_from_slice(&bytes[..dtype.size()]);
         }
-        self.pool
-            .resize(self.pool.len().next_multiple_of(BLOCK_BYTES), 0);
+        self.pool.resize(self.pool.len().next_multiple_of(BLOCK_BYTES), 0);
         self.constants.push((dtype, bits, offset));
         offset
     }
@@ -164,12 +144,7 @@ impl Planner<'_> {
 
     fn infer(&self, dag: &[Node], loads: &[View], products: &[DType], n_dims: usize) -> Vec<DType> {
         let loads: Vec<_> = loads.iter().map(|v| v.dtype).collect();
-        let scope = Scope {
-            loads: &loads,
-            products,
-            n_dims,
-            n_levels: self.n_levels,
-        };
+        let scope = Scope { loads: &loads, products, n_dims, n_levels: self.n_levels };
         dag::infer(dag, scope).unwrap_or_else(|e| panic!("internal: unchecked code: {e}"))
     }
 
@@ -208,19 +183,10 @@ pub(crate) enum Step {
 impl Plan {
     /// Plans a code that has passed [`Code::check`].
     pub(crate) fn new(code: &Code) -> Plan {
-        let mut planner = Planner {
-            code,
-            n_levels: 0,
-            pool: vec![],
-            constants: vec![],
-            scratch_bytes: 0,
-        };
+        let mut planner =
+            Planner { code, n_levels: 0, pool: vec![], constants: vec![], scratch_bytes: 0 };
         let body = plan_body(&mut planner, &code.body);
-        Plan {
-            body,
-            pool: planner.pool,
-            scratch_bytes: planner.scratch_bytes,
-        }
+        Plan { body, pool: planner.pool, scratch_bytes: planner.scratch_bytes }
     }
 
     /// Runs the whole.
@@ -325,12 +291,7 @@ pub(crate) unsafe fn run_step(step: &Step, frame: &Frame<'_>) {
                 } else {
                     std::slice::from_raw_parts(frame.at(addr), bytes)
                 };
-                (frame.taps)(Tapped {
-                    id: *id,
-                    dtype: *dtype,
-                    dims,
-                    bytes,
-                });
+                (frame.taps)(Tapped { id: *id, dtype: *dtype, dims, bytes });
             }
         }
     }
@@ -342,11 +303,7 @@ pub(crate) unsafe fn run_step(step: &Step, frame: &Frame<'_>) {
 unsafe fn read_index(at: *const u8, dtype: DType) -> i64 {
     // SAFETY: by contract.
     unsafe {
-        if dtype == DType::U32 {
-            *(at as *const u32) as i64
-        } else {
-            *(at as *const i32) as i64
-        }
+        if dtype == DType::U32 { *(at as *const u32) as i64 } else { *(at as *const i32) as i64 }
     }
 }
 

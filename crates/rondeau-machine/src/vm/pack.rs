@@ -14,11 +14,7 @@ pub(crate) struct Kernel {
 
 impl Kernel {
     pub(super) fn new(k: &Pack) -> Kernel {
-        Kernel {
-            layout: k.layout,
-            from: Strided::new(&k.from),
-            to: Strided::new(&k.to),
-        }
+        Kernel { layout: k.layout, from: Strided::new(&k.from), to: Strided::new(&k.to) }
     }
 
     /// # Safety
@@ -39,9 +35,7 @@ impl Kernel {
     unsafe fn pack<T: Copy + Default>(&self, from: *const T, to: *mut T) {
         let size = size_of::<T>() as isize;
         let (by_k, by_col) = (self.from.strides[0] / size, self.from.strides[1] / size);
-        let Packed {
-            depth, cols, panel, ..
-        } = self.layout;
+        let Packed { depth, cols, panel, .. } = self.layout;
         let mut first = 0;
         while first < cols {
             let width = self.layout.width_at(first);

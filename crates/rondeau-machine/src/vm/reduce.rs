@@ -56,13 +56,7 @@ impl Kernel {
             space.tile()
         };
         let keep: Vec<_> = k.outputs.iter().map(|o| o.value).collect();
-        let job = Job {
-            loads: &k.loads,
-            dag: &k.dag,
-            dtypes: &dtypes,
-            stores: &[],
-            keep: &keep,
-        };
+        let job = Job { loads: &k.loads, dag: &k.dag, dtypes: &dtypes, stores: &[], keep: &keep };
         let n_outer = if across { n_kept - 1 } else { n_kept };
         let tiles = Tiles::compile(planner, space, shape, &job);
         let mut scratch = tiles.scratch_bytes().next_multiple_of(BLOCK_BYTES);
@@ -75,14 +69,7 @@ impl Kernel {
         let outputs = outputs.collect();
         planner.reserve(scratch);
         let n_reduced = k.reduced.iter().product();
-        Kernel {
-            tiles,
-            n_outer,
-            across,
-            outputs,
-            n_reduced,
-            is_empty: k.dims.contains(&0),
-        }
+        Kernel { tiles, n_outer, across, outputs, n_reduced, is_empty: k.dims.contains(&0) }
     }
 
     /// # Safety
@@ -240,11 +227,7 @@ impl Kernel {
     unsafe fn finish(&self, frame: &Frame<'_>, outer: &[usize], first: usize, width: usize) {
         for o in &self.outputs {
             let size = o.dtype.size();
-            let by_col = if self.across {
-                o.to.strides[outer.len()]
-            } else {
-                0
-            };
+            let by_col = if self.across { o.to.strides[outer.len()] } else { 0 };
             let to = frame.at(&o.to.addr);
             let to = to.wrapping_offset(o.to.offset(outer) + by_col * first as isize);
             // SAFETY: chains lie in the reserved scratch, results in the checked view.
@@ -261,14 +244,7 @@ impl Kernel {
                     accumulate(frame.level, o.how, o.dtype, chains, chains.add(n * size), n);
                     half /= 2;
                 }
-                super::tile::copy(
-                    size,
-                    chains,
-                    (0, size as isize),
-                    to,
-                    (0, by_col),
-                    (1, width),
-                );
+                super::tile::copy(size, chains, (0, size as isize), to, (0, by_col), (1, width));
             }
         }
     }
@@ -276,13 +252,7 @@ impl Kernel {
 
 impl Output {
     fn new(o: &Reduction, dtype: DType, scratch: usize) -> Output {
-        Output {
-            how: o.combine,
-            value: o.value,
-            dtype,
-            to: Strided::new(&o.to),
-            scratch,
-        }
+        Output { how: o.combine, value: o.value, dtype, to: Strided::new(&o.to), scratch }
     }
 
     fn is_arg(&self) -> bool {
@@ -312,11 +282,7 @@ impl Output {
             // SAFETY: by contract.
             unsafe {
                 let (new, old) = (*values.add(i), *best.add(i));
-                let beats = if self.how == Combine::ArgMax {
-                    new > old
-                } else {
-                    new < old
-                };
+                let beats = if self.how == Combine::ArgMax { new > old } else { new < old };
                 let is_nan = |x: T| x.partial_cmp(&x).is_none();
                 if j == 0 || beats && !is_nan(old) || is_nan(new) && !is_nan(old) {
                     *best.add(i) = new;

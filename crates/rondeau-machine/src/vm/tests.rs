@@ -20,10 +20,7 @@ fn cases(n: u64, make: impl Fn(&mut Rng, &mut Sketch, &[usize]) -> Stmt) {
         let levels: Vec<usize> = (0..rng.below(3)).map(|_| rng.pick(&[1, 2, 3, 5])).collect();
         let mut stmt = make(&mut rng, &mut sketch, &levels);
         for &n_steps in levels.iter().rev() {
-            stmt = Stmt::Loop(Loop {
-                n_steps,
-                body: vec![stmt],
-            });
+            stmt = Stmt::Loop(Loop { n_steps, body: vec![stmt] });
         }
         sketch.code.body.push(stmt);
         sketch.compare(&EVERYWHERE);
@@ -43,31 +40,18 @@ fn dims(rng: &mut Rng, max_points: usize) -> Vec<usize> {
 fn maps_agree_with_the_twin() {
     cases(400, |rng, s, levels| {
         let dims = dims(rng, 1500);
-        let dtypes: Vec<_> = (0..1 + rng.below(3))
-            .map(|_| rng.pick(&DType::ALL))
-            .collect();
-        let loads: Vec<_> = dtypes
-            .iter()
-            .map(|&d| s.load(rng, d, &dims, levels))
-            .collect();
+        let dtypes: Vec<_> = (0..1 + rng.below(3)).map(|_| rng.pick(&DType::ALL)).collect();
+        let loads: Vec<_> = dtypes.iter().map(|&d| s.load(rng, d, &dims, levels)).collect();
         let n = rng.below(14);
         let (dag, types) = random_dag(rng, &dtypes, &[], dims.len(), levels.len(), n, &|_, _| true);
         let stores = (0..1 + rng.below(3))
             .map(|_| {
                 let value = dag.len() - 1 - rng.below(dag.len().min(6));
                 let to = s.store(rng, types[value], &dims, levels);
-                Store {
-                    value: Val(value as u32),
-                    to,
-                }
+                Store { value: Val(value as u32), to }
             })
             .collect();
-        Stmt::Map(Map {
-            dims,
-            loads,
-            dag,
-            stores,
-        })
+        Stmt::Map(Map { dims, loads, dag, stores })
     });
 }
 
@@ -78,27 +62,10 @@ fn maps_in_place_agree_with_the_twin() {
         let to = s.store(rng, DType::F32, &dims, levels);
         let other = s.load(rng, DType::F32, &dims, levels);
         let old = s.store(rng, DType::F32, &dims, levels);
-        let dag = vec![
-            Node::Load(0),
-            Node::Load(1),
-            Node::Binary(Binary::Add, Val(0), Val(1)),
-        ];
-        let stores = vec![
-            Store {
-                value: Val(2),
-                to: to.clone(),
-            },
-            Store {
-                value: Val(0),
-                to: old,
-            },
-        ];
-        Stmt::Map(Map {
-            dims,
-            loads: vec![to, other],
-            dag,
-            stores,
-        })
+        let dag = vec![Node::Load(0), Node::Load(1), Node::Binary(Binary::Add, Val(0), Val(1))];
+        let stores =
+            vec![Store { value: Val(2), to: to.clone() }, Store { value: Val(0), to: old }];
+        Stmt::Map(Map { dims, loads: vec![to, other], dag, stores })
     });
 }
 
@@ -108,9 +75,7 @@ fn mat(rng: &mut Rng, s: &mut Sketch, levels: &[usize], packs: &mut Vec<Stmt>) -
     let n_products = 1 + rng.below(3);
     let chains = rng.pick(&[1, 2, 4, 8]);
     let n_loads = 1 + rng.below(2);
-    let loads: Vec<_> = (0..n_loads)
-        .map(|_| s.load(rng, dtype, &[rows, cols], levels))
-        .collect();
+    let loads: Vec<_> = (0..n_loads).map(|_| s.load(rng, dtype, &[rows, cols], levels)).collect();
     let products: Vec<_> = (0..n_products)
         .map(|_| {
             let depth = rng.pick(&[0, 1, 2, 3, 7, 8, 16, 19, 33]);
@@ -122,31 +87,15 @@ fn mat(rng: &mut Rng, s: &mut Sketch, levels: &[usize], packs: &mut Vec<Stmt>) -
                 let layout = Packed::for_mat(dtype, depth, cols, rows, n_products);
                 let from = s.load(rng, dtype, &[depth, cols], &[]);
                 let to = View::new(s.arena(dtype, layout.len()), dtype);
-                packs.push(Stmt::Pack(Pack {
-                    layout,
-                    from,
-                    to: to.clone(),
-                }));
+                packs.push(Stmt::Pack(Pack { layout, from, to: to.clone() }));
                 Weights::Packed(to, layout)
             };
-            Product {
-                depth,
-                source,
-                weights,
-                init,
-            }
+            Product { depth, source, weights, init }
         })
         .collect();
     let dtypes = vec![dtype; n_loads];
-    let (dag, types) = random_dag(
-        rng,
-        &dtypes,
-        &vec![dtype; n_products],
-        2,
-        levels.len(),
-        6,
-        &|_, _| true,
-    );
+    let (dag, types) =
+        random_dag(rng, &dtypes, &vec![dtype; n_products], 2, levels.len(), 6, &|_, _| true);
     let first = n_loads as u32;
     let mut values: Vec<u32> = (first..first + n_products as u32).collect();
     values.push(dag.len() as u32 - 1);
@@ -157,15 +106,7 @@ fn mat(rng: &mut Rng, s: &mut Sketch, levels: &[usize], packs: &mut Vec<Stmt>) -
             Store { value: Val(v), to }
         })
         .collect();
-    Mat {
-        rows,
-        cols,
-        chains,
-        products,
-        loads,
-        dag,
-        stores,
-    }
+    Mat { rows, cols, chains, products, loads, dag, stores }
 }
 
 #[test]
@@ -196,15 +137,7 @@ fn gemms_agree_with_the_twin() {
             1 => Some(to.clone()),
             _ => Some(side(s, rng, &[m, n])),
         };
-        Stmt::Gemm(Gemm {
-            m,
-            n,
-            k,
-            a,
-            b,
-            init,
-            to,
-        })
+        Stmt::Gemm(Gemm { m, n, k, a, b, init, to })
     });
 }
 
@@ -215,10 +148,7 @@ fn reductions_agree_with_the_twin() {
         let n_kept = rng.below(all.len() + 1);
         let (kept, reduced) = (all[..n_kept].to_vec(), all[n_kept..].to_vec());
         let dtypes = [rng.pick(&DType::ALL), rng.pick(&DType::ALL)];
-        let loads: Vec<_> = dtypes
-            .iter()
-            .map(|&d| s.load(rng, d, &all, levels))
-            .collect();
+        let loads: Vec<_> = dtypes.iter().map(|&d| s.load(rng, d, &all, levels)).collect();
         let n = rng.below(4);
         let (dag, types) = random_dag(rng, &dtypes, &[], all.len(), levels.len(), n, &|_, _| true);
         let outputs = (0..1 + rng.below(2))
@@ -251,20 +181,10 @@ fn reductions_agree_with_the_twin() {
                     }
                 };
                 let to = s.store(rng, made, &kept, levels);
-                Reduction {
-                    combine,
-                    value: Val(value as u32),
-                    to,
-                }
+                Reduction { combine, value: Val(value as u32), to }
             })
             .collect();
-        Stmt::Reduce(Reduce {
-            dims: kept,
-            reduced,
-            loads,
-            dag,
-            outputs,
-        })
+        Stmt::Reduce(Reduce { dims: kept, reduced, loads, dag, outputs })
     });
 }
 
@@ -281,12 +201,7 @@ fn running_combinations_agree_with_the_twin() {
         dims.truncate(MAX_DIMS);
         let from = s.load(rng, dtype, &dims, levels);
         let to = s.store(rng, dtype, &dims, levels);
-        Stmt::Cumulative(Cumulative {
-            combine,
-            dims,
-            from,
-            to,
-        })
+        Stmt::Cumulative(Cumulative { combine, dims, from, to })
     });
 }
 
@@ -300,13 +215,7 @@ fn sorts_agree_with_the_twin() {
         let from = s.load(rng, dtype, &dims, levels);
         let to = (rng.below(3) > 0).then(|| s.store(rng, dtype, &dims, levels));
         let to_indices = (rng.below(3) > 0).then(|| s.store(rng, DType::I32, &dims, levels));
-        Stmt::Sort(Sort {
-            dims,
-            from,
-            to,
-            to_indices,
-            descending: rng.below(2) == 0,
-        })
+        Stmt::Sort(Sort { dims, from, to, to_indices, descending: rng.below(2) == 0 })
     });
 }
 
@@ -332,13 +241,8 @@ fn indexed(
     indices: &[Index],
     make: impl FnOnce(&mut Sketch, &mut Rng, usize) -> BufferId,
 ) -> View {
-    let reach: usize = indices
-        .iter()
-        .map(|i| (i.len - 1) * i.stride as usize)
-        .sum();
-    s.view(rng, dtype, dims, &[], false, |s, rng, n| {
-        make(s, rng, n + reach)
-    })
+    let reach: usize = indices.iter().map(|i| (i.len - 1) * i.stride as usize).sum();
+    s.view(rng, dtype, dims, &[], false, |s, rng, n| make(s, rng, n + reach))
 }
 
 #[test]
@@ -354,13 +258,7 @@ fn gathers_and_scatters_agree_with_the_twin() {
                 s.input(data)
             });
             let to = s.store(rng, dtype, &dims, levels);
-            Stmt::Gather(Gather {
-                dims,
-                indices,
-                out_of_bounds,
-                from,
-                to,
-            })
+            Stmt::Gather(Gather { dims, indices, out_of_bounds, from, to })
         } else {
             let from = s.load(rng, dtype, &dims, levels);
             let to = indexed(rng, s, dtype, &dims, &indices, |s, _, n| s.output(dtype, n));
@@ -369,14 +267,7 @@ fn gathers_and_scatters_agree_with_the_twin() {
                 (_, DType::Bool) => Some(Combine::Or),
                 _ => Some(rng.pick(&[Combine::Sum, Combine::Prod, Combine::Max, Combine::Min])),
             };
-            Stmt::Scatter(Scatter {
-                dims,
-                indices,
-                out_of_bounds,
-                combine,
-                from,
-                to,
-            })
+            Stmt::Scatter(Scatter { dims, indices, out_of_bounds, combine, from, to })
         }
     });
 }
@@ -393,31 +284,15 @@ fn control_flow_agrees_with_the_twin() {
         let ys = s.output(DType::F32, 5);
         let scalar = |b, d| View::new(b, d);
         let map = |loads: Vec<View>, dag: Vec<Node>, to: View| {
-            let stores = vec![Store {
-                value: Val(dag.len() as u32 - 1),
-                to,
-            }];
-            Stmt::Map(Map {
-                dims: vec![],
-                loads,
-                dag,
-                stores,
-            })
+            let stores = vec![Store { value: Val(dag.len() as u32 - 1), to }];
+            Stmt::Map(Map { dims: vec![], loads, dag, stores })
         };
         let xv = scalar(x, DType::F32);
-        s.code.body.push(map(
-            vec![scalar(start, DType::F32)],
-            vec![Node::Load(0)],
-            xv.clone(),
-        ));
+        s.code.body.push(map(vec![scalar(start, DType::F32)], vec![Node::Load(0)], xv.clone()));
         s.code.body.push(Stmt::While(While {
             cond: vec![map(
                 vec![xv.clone()],
-                vec![
-                    Node::Load(0),
-                    Node::f32(limit),
-                    Node::Binary(Binary::Lt, Val(0), Val(1)),
-                ],
+                vec![Node::Load(0), Node::f32(limit), Node::Binary(Binary::Lt, Val(0), Val(1))],
                 scalar(flag, DType::Bool),
             )],
             flag: scalar(flag, DType::Bool),
@@ -428,20 +303,13 @@ fn control_flow_agrees_with_the_twin() {
             )],
         }));
         let step = vec![
-            Node::Step {
-                level: 0,
-                dtype: DType::I32,
-            },
+            Node::Step { level: 0, dtype: DType::I32 },
             Node::i32(1),
             Node::Binary(Binary::Sub, Val(0), Val(1)),
         ];
         let branch = |c: f32| {
             let to = View::new(ys, DType::F32).advance(0, 1);
-            let dag = vec![
-                Node::Load(0),
-                Node::f32(c),
-                Node::Binary(Binary::Mul, Val(0), Val(1)),
-            ];
+            let dag = vec![Node::Load(0), Node::f32(c), Node::Binary(Binary::Mul, Val(0), Val(1))];
             vec![map(vec![xv.clone()], dag, to)]
         };
         s.code.body.push(Stmt::Loop(Loop {

@@ -34,19 +34,10 @@ impl Space {
         n_kept: usize,
     ) -> Space {
         let counted = |d: usize| {
-            dag.iter()
-                .any(|node| matches!(node, Node::Iota { dim, .. } if *dim as usize == d))
+            dag.iter().any(|node| matches!(node, Node::Iota { dim, .. } if *dim as usize == d))
         };
-        let mut space = Space {
-            dims: dims[..n_kept].to_vec(),
-            names: (0..n_kept).collect(),
-        };
-        for (d, &n) in dims
-            .iter()
-            .enumerate()
-            .skip(n_kept)
-            .filter(|(_, n)| **n != 1)
-        {
+        let mut space = Space { dims: dims[..n_kept].to_vec(), names: (0..n_kept).collect() };
+        for (d, &n) in dims.iter().enumerate().skip(n_kept).filter(|(_, n)| **n != 1) {
             let merges = space.names.last().is_some_and(|&last| {
                 let steps = |v: &View| v.strides[last] == v.strides[d].wrapping_mul(n as i64);
                 last >= n_kept && !counted(last) && !counted(d) && views.clone().all(steps)
@@ -63,7 +54,7 @@ impl Space {
     }
 
     /// The space with at least one dimension after the first `n_kept`.
-    pub(super) fn with_a_dim_after(mut self, n_kept: usize) -> Space {
+    pub(crate) fn with_a_dim_after(mut self, n_kept: usize) -> Space {
         if self.dims.len() == n_kept {
             self.dims.push(1);
             self.names.push(usize::MAX);
@@ -73,14 +64,9 @@ impl Space {
 
     /// The last of the first `n_kept` dimensions after all others.
     pub(super) fn across(dims: &[usize], n_kept: usize) -> Space {
-        let names = (0..n_kept - 1)
-            .chain(n_kept..dims.len())
-            .chain([n_kept - 1]);
+        let names = (0..n_kept - 1).chain(n_kept..dims.len()).chain([n_kept - 1]);
         let names: Vec<_> = names.collect();
-        Space {
-            dims: names.iter().map(|&d| dims[d]).collect(),
-            names,
-        }
+        Space { dims: names.iter().map(|&d| dims[d]).collect(), names }
     }
 
     /// Sizes, outermost first.
@@ -90,19 +76,13 @@ impl Space {
 
     /// Keeps two dimensions as they are.
     pub(super) fn rows_and_cols(rows: usize, cols: usize) -> Space {
-        Space {
-            dims: vec![rows, cols],
-            names: vec![0, 1],
-        }
+        Space { dims: vec![rows, cols], names: vec![0, 1] }
     }
 
     pub(crate) fn strides(&self, view: &View) -> Vec<isize> {
         let size = view.dtype.size() as isize;
-        let stride = |d: &usize| {
-            view.strides
-                .get(*d)
-                .map_or(0, |&s| (s as isize).wrapping_mul(size))
-        };
+        let stride =
+            |d: &usize| view.strides.get(*d).map_or(0, |&s| (s as isize).wrapping_mul(size));
         self.names.iter().map(stride).collect()
     }
 
@@ -117,11 +97,7 @@ impl Space {
     /// The rows and columns of a full tile.
     pub(super) fn tile(&self) -> (usize, usize) {
         let cols = self.cols().clamp(1, TILE);
-        let rows = if self.cols() <= TILE {
-            (TILE / cols).min(self.rows()).max(1)
-        } else {
-            1
-        };
+        let rows = if self.cols() <= TILE { (TILE / cols).min(self.rows()).max(1) } else { 1 };
         (rows, cols)
     }
 
@@ -139,16 +115,8 @@ impl Space {
             return;
         }
         loop {
-            let rows = if n > 1 {
-                tile_rows.min(self.dims[n - 2] - origin[n - 2])
-            } else {
-                1
-            };
-            let cols = if n > 0 {
-                tile_cols.min(self.dims[n - 1] - origin[n - 1])
-            } else {
-                1
-            };
+            let rows = if n > 1 { tile_rows.min(self.dims[n - 2] - origin[n - 2]) } else { 1 };
+            let cols = if n > 0 { tile_cols.min(self.dims[n - 1] - origin[n - 1]) } else { 1 };
             f(origin, (rows, cols));
             let mut d = n;
             loop {
@@ -200,11 +168,7 @@ impl Port {
     }
 
     fn origin(&self, origin: &[usize]) -> isize {
-        self.strides
-            .iter()
-            .zip(origin)
-            .map(|(s, &i)| s * i as isize)
-            .sum()
+        self.strides.iter().zip(origin).map(|(s, &i)| s * i as isize).sum()
     }
 }
 
@@ -384,12 +348,7 @@ impl<'a, 'p, 'c> Compiler<'a, 'p, 'c> {
         job: &'a Job<'a>,
     ) -> Self {
         let mut last_use = vec![0; job.dag.len()];
-        for value in job
-            .keep
-            .iter()
-            .copied()
-            .chain(job.stores.iter().map(|s| s.value))
-        {
+        for value in job.keep.iter().copied().chain(job.stores.iter().map(|s| s.value)) {
             last_use[value.0 as usize] = usize::MAX;
         }
         for (i, node) in job.dag.iter().enumerate().rev() {
@@ -428,16 +387,9 @@ impl<'a, 'p, 'c> Compiler<'a, 'p, 'c> {
                     let mut port = self.port(view);
                     port.direct = port.is_contiguous(self.shape)
                         && dtype != DType::Bool
-                        && !self
-                            .job
-                            .stores
-                            .iter()
-                            .any(|s| self.planner.same_start(&s.to, view));
-                    let entry = if port.direct {
-                        self.entry(Entry::Port)
-                    } else {
-                        self.fresh_slot(dtype)
-                    };
+                        && !self.job.stores.iter().any(|s| self.planner.same_start(&s.to, view));
+                    let entry =
+                        if port.direct { self.entry(Entry::Port) } else { self.fresh_slot(dtype) };
                     port.entry = entry as u16;
                     self.entries[i] = Some(entry);
                     loads.push(port);
@@ -451,21 +403,13 @@ impl<'a, 'p, 'c> Compiler<'a, 'p, 'c> {
                     let position = self.space.names.iter().position(|&d| d == dim as usize);
                     let entry = self.fresh_slot(dtype);
                     self.entries[i] = Some(entry);
-                    counts.push(Count {
-                        entry: entry as u16,
-                        dtype,
-                        of: Counted::Dim(position),
-                    });
+                    counts.push(Count { entry: entry as u16, dtype, of: Counted::Dim(position) });
                 }
                 Node::Step { level, dtype } => {
                     let entry = self.fresh_slot(dtype);
                     self.entries[i] = Some(entry);
                     let of = Counted::Step(level as usize);
-                    counts.push(Count {
-                        entry: entry as u16,
-                        dtype,
-                        of,
-                    });
+                    counts.push(Count { entry: entry as u16, dtype, of });
                 }
                 Node::Unary(..)
                 | Node::Binary(..)
@@ -524,16 +468,10 @@ impl<'a, 'p, 'c> Compiler<'a, 'p, 'c> {
             names[old] = new as u16;
         }
         let rename = |e: &mut u16| *e = names[*e as usize];
-        loads
-            .iter_mut()
-            .chain(&mut stores)
-            .for_each(|p| rename(&mut p.entry));
+        loads.iter_mut().chain(&mut stores).for_each(|p| rename(&mut p.entry));
         counts.iter_mut().for_each(|c| rename(&mut c.entry));
         for inst in &mut insts {
-            inst.operands
-                .iter_mut()
-                .chain([&mut inst.result])
-                .for_each(rename);
+            inst.operands.iter_mut().chain([&mut inst.result]).for_each(rename);
         }
         let (mut slots, mut constants, mut n_ports) = (vec![], vec![], 0);
         for &e in &order {
@@ -543,11 +481,7 @@ impl<'a, 'p, 'c> Compiler<'a, 'p, 'c> {
                 Entry::Constant(offset) => constants.push(offset),
             }
         }
-        let entries = self
-            .entries
-            .iter()
-            .map(|e| e.map_or(u16::MAX, |e| names[e]))
-            .collect();
+        let entries = self.entries.iter().map(|e| e.map_or(u16::MAX, |e| names[e])).collect();
         let scratch_bytes = table_bytes(order.len()) + self.slot_bytes;
         Tiles {
             space: self.space,
@@ -646,11 +580,7 @@ impl<'a, 'p, 'c> Compiler<'a, 'p, 'c> {
             | Node::Iota { .. }
             | Node::Step { .. } => unreachable!("internal: {node:?} is no instruction"),
         };
-        Inst {
-            op,
-            operands,
-            result: result as u16,
-        }
+        Inst { op, operands, result: result as u16 }
     }
 }
 
@@ -664,9 +594,7 @@ unsafe fn copy_in(port: &Port, from: *const u8, to: *mut u8, shape: (usize, usiz
         copy(port.size, from, strides, to, gapless, shape);
         if port.is_bool {
             let n = shape.0 * shape.1;
-            std::slice::from_raw_parts_mut(to, n)
-                .iter_mut()
-                .for_each(|b| *b = (*b != 0) as u8);
+            std::slice::from_raw_parts_mut(to, n).iter_mut().for_each(|b| *b = (*b != 0) as u8);
         }
     }
 }
@@ -744,11 +672,9 @@ unsafe fn fill_count(
     let (start, by_row, by_col) = match count.of {
         Counted::Step(level) => (frame.step(level), 0, 0),
         Counted::Dim(None) => (0, 0, 0),
-        Counted::Dim(Some(d)) => (
-            origin[d],
-            (d + 2 == n_dims) as usize,
-            (d + 1 == n_dims) as usize,
-        ),
+        Counted::Dim(Some(d)) => {
+            (origin[d], (d + 2 == n_dims) as usize, (d + 1 == n_dims) as usize)
+        }
     };
     for r in 0..rows {
         for c in 0..cols {

@@ -27,22 +27,14 @@ pub(super) const NO_MASK: Mask = Mask(0);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mem {
     /// `[base + index·2^scale + disp]`
-    At {
-        base: Gpr,
-        index: Option<(Gpr, u8)>,
-        disp: i32,
-    },
+    At { base: Gpr, index: Option<(Gpr, u8)>, disp: i32 },
     /// A constant of the pool, by its offset there.
     Pool(u32),
 }
 
 impl Mem {
     pub(super) fn at(base: Gpr, disp: i32) -> Mem {
-        Mem::At {
-            base,
-            index: None,
-            disp,
-        }
+        Mem::At { base, index: None, disp }
     }
 }
 
@@ -102,14 +94,7 @@ pub(super) struct Op {
 }
 
 const fn op(pp: u8, map: u8, opcode: u8, w: bool) -> Op {
-    Op {
-        pp,
-        map,
-        opcode,
-        w,
-        vex_w0: false,
-        tuple: Tuple::Full,
-    }
+    Op { pp, map, opcode, w, vex_w0: false, tuple: Tuple::Full }
 }
 
 /// An instruction on floats: `ps` without prefix, `pd` with 66.
@@ -144,65 +129,37 @@ int_ops!(
 impl Op {
     /// Bits are bits: one form for all types; `w` says how masks count lanes.
     pub(super) const fn and(w: bool) -> Op {
-        Op {
-            vex_w0: true,
-            ..op(1, 1, 0xDB, w)
-        }
+        Op { vex_w0: true, ..op(1, 1, 0xDB, w) }
     }
     /// `!a & b`
     pub(super) const fn andn(w: bool) -> Op {
-        Op {
-            vex_w0: true,
-            ..op(1, 1, 0xDF, w)
-        }
+        Op { vex_w0: true, ..op(1, 1, 0xDF, w) }
     }
     pub(super) const fn or(w: bool) -> Op {
-        Op {
-            vex_w0: true,
-            ..op(1, 1, 0xEB, w)
-        }
+        Op { vex_w0: true, ..op(1, 1, 0xEB, w) }
     }
     pub(super) const fn xor(w: bool) -> Op {
-        Op {
-            vex_w0: true,
-            ..op(1, 1, 0xEF, w)
-        }
+        Op { vex_w0: true, ..op(1, 1, 0xEF, w) }
     }
     /// Sums of integers as wide as the element.
     pub(super) const fn add_int(w: bool) -> Op {
-        Op {
-            vex_w0: true,
-            ..op(1, 1, if w { 0xD4 } else { 0xFE }, w)
-        }
+        Op { vex_w0: true, ..op(1, 1, if w { 0xD4 } else { 0xFE }, w) }
     }
     pub(super) const fn sub_int(w: bool) -> Op {
-        Op {
-            vex_w0: true,
-            ..op(1, 1, if w { 0xFB } else { 0xFA }, w)
-        }
+        Op { vex_w0: true, ..op(1, 1, if w { 0xFB } else { 0xFA }, w) }
     }
     /// Rounds by the mode in the immediate.
     pub(super) const fn round(f64: bool) -> Op {
-        Op {
-            vex_w0: true,
-            ..op(1, 3, if f64 { 0x09 } else { 0x08 }, f64)
-        }
+        Op { vex_w0: true, ..op(1, 3, if f64 { 0x09 } else { 0x08 }, f64) }
     }
     /// Shifts by an immediate; the extension in [`Asm::shift`] says which way.
     const fn shift(w: bool) -> Op {
-        Op {
-            vex_w0: true,
-            ..op(1, 1, if w { 0x73 } else { 0x72 }, w)
-        }
+        Op { vex_w0: true, ..op(1, 1, if w { 0x73 } else { 0x72 }, w) }
     }
     /// One element of memory into all lanes.
     pub(super) const fn broadcast(w: bool) -> Op {
         let opcode = if w { 0x19 } else { 0x18 };
-        Op {
-            vex_w0: true,
-            tuple: Tuple::Scalar,
-            ..op(1, 2, opcode, w)
-        }
+        Op { vex_w0: true, tuple: Tuple::Scalar, ..op(1, 2, opcode, w) }
     }
     /// `(a & b) | (!a & c)` and the like, by the table in the immediate; EVEX alone.
     pub(super) const fn ternlog(w: bool) -> Op {
@@ -218,25 +175,26 @@ impl Op {
     }
     /// The lanes of `b` where the top bit of the mask in the immediate is set, else `a`; VEX alone.
     pub(super) const fn blendv(w: bool) -> Op {
-        Op {
-            vex_w0: true,
-            ..op(1, 3, if w { 0x4B } else { 0x4A }, w)
-        }
+        Op { vex_w0: true, ..op(1, 3, if w { 0x4B } else { 0x4A }, w) }
     }
     /// Loads the lanes whose mask has its top bit set; VEX alone.
     pub(super) const fn mask_load(w: bool) -> Op {
-        Op {
-            vex_w0: true,
-            ..op(1, 2, if w { 0x2D } else { 0x2C }, w)
-        }
+        Op { vex_w0: true, ..op(1, 2, if w { 0x2D } else { 0x2C }, w) }
     }
     /// Stores the lanes whose mask has its top bit set; VEX alone.
     pub(super) const fn mask_store(w: bool) -> Op {
-        Op {
-            vex_w0: true,
-            ..op(1, 2, if w { 0x2F } else { 0x2E }, w)
-        }
+        Op { vex_w0: true, ..op(1, 2, if w { 0x2F } else { 0x2E }, w) }
     }
+    /// The lowest lane, to memory.
+    pub(super) const fn store_one(w: bool) -> Op {
+        Op { tuple: Tuple::Scalar, ..op(if w { 3 } else { 2 }, 1, 0x11, w) }
+    }
+    /// The upper half of 64 bytes; EVEX alone.
+    const UPPER_32: Op = op(1, 3, 0x1B, true);
+    /// The upper half of 32 bytes.
+    const UPPER_16: Op = op(1, 3, 0x19, false);
+    /// Moves the 32-bit lanes of each 16 bytes by the immediate.
+    const SHUFFLE: Op = op(1, 1, 0x70, false);
     /// `f32` to `i32`, truncating; `i32::MIN` where that is impossible.
     pub(super) const F32_TO_I32: Op = op(2, 1, 0x5B, false);
     /// `i32` to `f32`.
@@ -244,24 +202,15 @@ impl Op {
     /// `u32` to `f32`; EVEX alone.
     pub(super) const U32_TO_F32: Op = op(3, 1, 0x7A, false);
     /// Bytes to 32-bit lanes.
-    pub(super) const BYTES_TO_LANES: Op = Op {
-        tuple: Tuple::Quarter,
-        ..op(1, 2, 0x31, false)
-    };
+    pub(super) const BYTES_TO_LANES: Op = Op { tuple: Tuple::Quarter, ..op(1, 2, 0x31, false) };
     /// One byte of memory into all bytes; EVEX alone here.
-    pub(super) const BYTE_TO_ALL: Op = Op {
-        tuple: Tuple::Byte,
-        ..op(1, 2, 0x78, false)
-    };
+    pub(super) const BYTE_TO_ALL: Op = Op { tuple: Tuple::Byte, ..op(1, 2, 0x78, false) };
     /// The bytes that share a bit with another's, into a mask; EVEX alone.
     pub(super) const TEST_BYTES: Op = op(1, 2, 0x26, false);
     /// The lanes that share a bit with another's, into a mask; EVEX alone.
     pub(super) const TEST_D: Op = op(1, 2, 0x27, false);
     /// 32-bit lanes to bytes, in memory; EVEX alone.
-    pub(super) const LANES_TO_BYTES: Op = Op {
-        tuple: Tuple::Quarter,
-        ..op(2, 2, 0x31, false)
-    };
+    pub(super) const LANES_TO_BYTES: Op = Op { tuple: Tuple::Quarter, ..op(2, 2, 0x31, false) };
 }
 
 /// Which way [`Asm::shift`] goes.
@@ -298,14 +247,7 @@ pub(super) struct Asm {
 
 impl Asm {
     pub(super) fn new(isa: Isa) -> Asm {
-        Asm {
-            isa,
-            code: vec![],
-            labels: vec![],
-            jumps: vec![],
-            pool: vec![],
-            pool_uses: vec![],
-        }
+        Asm { isa, code: vec![], labels: vec![], jumps: vec![], pool: vec![], pool_uses: vec![] }
     }
 
     #[cfg(test)]
@@ -381,10 +323,7 @@ impl Asm {
     }
 
     /// As [`Asm::op3`], under a mask; other lanes become 0 or stay.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "an instruction has that many fields"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "an instruction has that many fields")]
     pub(super) fn op3_masked(
         &mut self,
         op: Op,
@@ -405,16 +344,23 @@ impl Asm {
 
     /// `dst = shift(a, imm)`
     pub(super) fn shift(&mut self, shift: Shift, w: bool, width: Width, dst: Vec, a: Vec, imm: u8) {
-        self.vector(
-            Op::shift(w),
-            width,
-            shift as u8,
-            dst.0,
-            Rm::Reg(a),
-            NO_MASK,
-            false,
-            Some(imm),
-        );
+        self.vector(Op::shift(w), width, shift as u8, dst.0, Rm::Reg(a), NO_MASK, false, Some(imm));
+    }
+
+    /// Moves bytes `half..2·half` of `a` down to the start of `dst`; the rest of `dst` is anything.
+    pub(super) fn upper(&mut self, half: usize, dst: Vec, a: Vec) {
+        match half {
+            32 => {
+                let rm = Rm::Reg(dst);
+                self.vector(Op::UPPER_32, Width::Z, a.0, 0, rm, NO_MASK, false, Some(1));
+            }
+            16 => {
+                let rm = Rm::Reg(dst);
+                self.vector(Op::UPPER_16, Width::Y, a.0, 0, rm, NO_MASK, false, Some(1));
+            }
+            8 => self.op2_imm(Op::SHUFFLE, Width::X, dst, Rm::Reg(a), 0x4E),
+            _ => self.op2_imm(Op::SHUFFLE, Width::X, dst, Rm::Reg(a), 0x55),
+        }
     }
 
     pub(super) fn mov(&mut self, width: Width, dst: Vec, a: Vec) {
@@ -438,10 +384,7 @@ impl Asm {
         self.code.push(0xC0 | mask.0 << 3 | from.0 & 7);
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "an instruction has that many fields"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "an instruction has that many fields")]
     fn vector(
         &mut self,
         op: Op,
@@ -472,8 +415,7 @@ impl Asm {
                         | inverted(reg >> 4, 4)
                         | op.map,
                 );
-                self.code
-                    .push((op.w as u8) << 7 | (!vvvv & 15) << 3 | 4 | op.pp);
+                self.code.push((op.w as u8) << 7 | (!vvvv & 15) << 3 | 4 | op.pp);
                 let length = match width {
                     Width::X => 0,
                     Width::Y => 1,
@@ -498,12 +440,10 @@ impl Asm {
                 debug_assert!(reg < 16 && vvvv < 16 && mask == NO_MASK && width != Width::Z);
                 self.code.push(0xC4);
                 let inverted = |bit: u8, at: u8| (!bit & 1) << at;
-                self.code
-                    .push(inverted(reg >> 3, 7) | inverted(x, 6) | inverted(b, 5) | op.map);
+                self.code.push(inverted(reg >> 3, 7) | inverted(x, 6) | inverted(b, 5) | op.map);
                 let w = op.w && !op.vex_w0;
                 let length = (width == Width::Y) as u8;
-                self.code
-                    .push((w as u8) << 7 | (!vvvv & 15) << 3 | length << 2 | op.pp);
+                self.code.push((w as u8) << 7 | (!vvvv & 15) << 3 | length << 2 | op.pp);
                 1
             }
         };
@@ -556,14 +496,12 @@ impl Asm {
             Mem::At { base, index, .. } => (index.map_or(0, |i| i.0.0 >> 3), base.0 >> 3),
             Mem::Pool(_) => (0, 0),
         };
-        self.code
-            .extend_from_slice(&[0x48 | (reg >> 3) << 2 | x << 1 | b, opcode]);
+        self.code.extend_from_slice(&[0x48 | (reg >> 3) << 2 | x << 1 | b, opcode]);
         self.mem(reg, mem, 1, trailing);
     }
 
     fn rex_reg(&mut self, opcode: u8, reg: u8, rm: Gpr) {
-        self.code
-            .extend_from_slice(&[0x48 | (reg >> 3) << 2 | rm.0 >> 3, opcode]);
+        self.code.extend_from_slice(&[0x48 | (reg >> 3) << 2 | rm.0 >> 3, opcode]);
         self.code.push(0xC0 | (reg & 7) << 3 | rm.0 & 7);
     }
 
@@ -582,8 +520,7 @@ impl Asm {
             Mem::At { base, index, .. } => (index.map_or(0, |i| i.0.0 >> 3), base.0 >> 3),
             Mem::Pool(_) => (0, 0),
         };
-        self.code
-            .extend_from_slice(&[0x40 | (dst.0 >> 3) << 2 | x << 1 | b, 0x8B]);
+        self.code.extend_from_slice(&[0x40 | (dst.0 >> 3) << 2 | x << 1 | b, 0x8B]);
         self.mem(dst.0, mem, 1, 0);
     }
 
@@ -614,8 +551,7 @@ impl Asm {
             self.code.push(0xB8 | dst.0 & 7);
             self.code.extend_from_slice(&imm.to_le_bytes());
         } else {
-            self.code
-                .extend_from_slice(&[0x48 | dst.0 >> 3, 0xB8 | dst.0 & 7]);
+            self.code.extend_from_slice(&[0x48 | dst.0 >> 3, 0xB8 | dst.0 & 7]);
             self.code.extend_from_slice(&imm.to_le_bytes());
         }
     }
@@ -662,8 +598,7 @@ impl Asm {
     /// Compares a byte of memory with an immediate.
     pub(super) fn cmp_byte_imm(&mut self, mem: Mem, imm: u8) {
         if let Mem::At { base, index, .. } = mem {
-            self.code
-                .push(0x40 | index.map_or(0, |i| i.0.0 >> 3) << 1 | base.0 >> 3);
+            self.code.push(0x40 | index.map_or(0, |i| i.0.0 >> 3) << 1 | base.0 >> 3);
         }
         self.code.push(0x80);
         self.mem(7, mem, 1, 1);
@@ -673,8 +608,7 @@ impl Asm {
     /// Whether the low half of a register is zero, as the flags of a later jump.
     pub(super) fn test32(&mut self, a: Gpr) {
         let rex = if a.0 >= 8 { 0x45 } else { 0x40 };
-        self.code
-            .extend_from_slice(&[rex, 0x85, 0xC0 | (a.0 & 7) << 3 | a.0 & 7]);
+        self.code.extend_from_slice(&[rex, 0x85, 0xC0 | (a.0 & 7) << 3 | a.0 & 7]);
     }
 
     pub(super) fn jump(&mut self, label: Label) {

@@ -103,19 +103,13 @@ impl Streams {
             Place::Arena(offset) => (Region::Arena, offset as i64),
             Place::Constant(_) => (Region::Constant(buffer), 0),
         };
-        let mut advance: Vec<_> = view
-            .advance
-            .iter()
-            .map(|a| (a.stride * size, a.parity * size))
-            .collect();
+        let mut advance: Vec<_> =
+            view.advance.iter().map(|a| (a.stride * size, a.parity * size)).collect();
         while advance.last() == Some(&(0, 0)) {
             advance.pop();
         }
         let disp = i32::try_from(view.offset * size + start).ok()?;
-        let found = self
-            .all
-            .iter()
-            .position(|s| s.region == region && s.advance == advance);
+        let found = self.all.iter().position(|s| s.region == region && s.advance == advance);
         let i = match found {
             Some(i) => i,
             None => {
@@ -131,13 +125,7 @@ impl Streams {
                         (a.1 != 0).then_some(slot)
                     })
                     .collect();
-                self.all.push(Stream {
-                    region,
-                    buffer,
-                    start,
-                    advance,
-                    parities,
-                });
+                self.all.push(Stream { region, buffer, start, advance, parities });
                 self.all.len() - 1
             }
         };
@@ -186,12 +174,7 @@ impl Streams {
     /// Closes the loop that [`Streams::enter`] opened.
     pub(super) fn leave(&mut self, asm: &mut Asm, level: usize, n_steps: usize, top: Label) {
         let used = self.used.pop().unwrap_or_default();
-        let moving = |i: &&usize| {
-            self.all[**i]
-                .advance
-                .get(level)
-                .is_some_and(|a| *a != (0, 0))
-        };
+        let moving = |i: &&usize| self.all[**i].advance.get(level).is_some_and(|a| *a != (0, 0));
         for &i in used.iter().filter(moving) {
             let stream = &self.all[i];
             add(asm, Streams::slot(i), stream.advance[level].0);
@@ -272,11 +255,7 @@ impl Pointers {
     /// Emits loads of all pointers, as outer loops have moved them, into [`POINTERS`].
     pub(super) fn emit_load(&self, asm: &mut Asm) {
         for (i, (stream, _)) in self.list.iter().enumerate() {
-            let from = if self.moves(i) {
-                cursor(i)
-            } else {
-                Streams::slot(*stream)
-            };
+            let from = if self.moves(i) { cursor(i) } else { Streams::slot(*stream) };
             asm.mov_load(POINTERS[i], from);
         }
     }

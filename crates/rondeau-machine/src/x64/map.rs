@@ -4,9 +4,9 @@ use super::Generator;
 use super::encode::{If, Isa, RAX, RCX, Rm, Width};
 use super::frame::{POINTERS, Pointers, SPILLS};
 use super::regs::{self, Setting, TAIL, VEX_TAIL};
-use super::vir::{self, At, Block, Form, Ins, V};
+use super::vir::{self, At, Block, Form, Ins, Lowered, V};
 use crate::code::{Map, Store, View};
-use crate::dag::{DType, Node};
+use crate::dag::{DType, Node, Val};
 use crate::vm::Space;
 use std::cell::RefCell;
 
@@ -48,13 +48,16 @@ pub(super) struct Point {
     pub(super) masked: bool,
 }
 
-/// The nodes that the stores need.
-pub(super) fn needed(dag: &[Node], stores: &[Store]) -> Vec<bool> {
+impl Point {
+    /// Where the pointers are.
+    pub(super) const ORIGIN: Point = Point { row: 0, col: 0, indexed: false, masked: false };
+}
+
+/// The nodes that these values need.
+pub(super) fn needed(dag: &[Node], values: impl Iterator<Item = Val>) -> Vec<bool> {
     let mut needed = vec![false; dag.len()];
-    stores
-        .iter()
-        .for_each(|s| needed[s.value.0 as usize] = true);
-    for i in (0..dag.len()).rev().filter(|_| !dag.is_empty()) {
+    values.for_each(|v| needed[v.0 as usize] = true);
+    for i in (0..dag.len()).rev() {
         if needed[i] {
             dag[i].for_each_operand(|v| needed[v.0 as usize] = true);
         }
@@ -64,10 +67,7 @@ pub(super) fn needed(dag: &[Node], stores: &[Store]) -> Vec<bool> {
 
 /// Whether the needed lanes have 64 bits.
 pub(super) fn is_wide(dtypes: &[DType], needed: &[bool]) -> bool {
-    dtypes
-        .iter()
-        .zip(needed)
-        .any(|(d, n)| *n && *d == DType::F64)
+    dtypes.iter().zip(needed).any(|(d, n)| *n && *d == DType::F64)
 }
 
 /// How a view is read along the columns, by its stride there in bytes.
@@ -90,20 +90,22 @@ impl Elementwise<'_> {
         shared: &mut Vec<Option<V>>,
         product: &mut dyn FnMut(&mut Block, usize) -> V,
     ) {
-        let size = if self.wide { 8 } else { 4 };
-        let place = |port: &Port| {
-            let (step, one) = match port.form {
-                Form::Lanes => (size, false),
-                Form::Bytes => (1, false),
-                Form::One | Form::OneByte => (0, true),
-            };
-            At {
-                pointer: port.pointer,
-                disp: port.disp + port.by_row * point.row + point.col * step,
-                indexed: point.indexed && !one,
-                masked: point.masked && !one,
-            }
-        };
+        let values = self.values(block, point, shared, product);
+        for (store, port) in self.stores.iter().zip(&self.store_ports) {
+            let mut b = block.borrow_mut();
+            let src = vir::lanes(&mut b, values[store.value.0 as usize]);
+            b.ins.push(Ins::Store { src, at: self.place(port, point), form: port.form });
+        }
+    }
+
+    /// Appends the loads and the DAG of one instance.
+    pub(super) fn values(
+        &self,
+        block: &RefCell<Block>,
+        point: Point,
+        shared: &mut Vec<Option<V>>,
+        product: &mut dyn FnMut(&mut Block, usize) -> V,
+    ) -> Vec<Lowered> {
         shared.resize(self.load_ports.len(), None);
         let given = |b: &mut Block, _: usize, node: &Node| match *node {
             Node::Load(l) => {
@@ -112,11 +114,7 @@ impl Elementwise<'_> {
                     return v;
                 }
                 let dst = b.value();
-                b.ins.push(Ins::Load {
-                    dst,
-                    at: place(&port),
-                    form: port.form,
-                });
+                b.ins.push(Ins::Load { dst, at: self.place(&port, point), form: port.form });
                 if matches!(port.form, Form::One | Form::OneByte) {
                     shared[l as usize] = Some(dst);
                 }
@@ -125,15 +123,20 @@ impl Elementwise<'_> {
             Node::Product(p) => product(b, p as usize),
             _ => unreachable!("internal: {node:?} is not given"),
         };
-        let values = vir::lower(block, self.dag, &self.dtypes, given, &self.needed);
-        for (store, port) in self.stores.iter().zip(&self.store_ports) {
-            let mut b = block.borrow_mut();
-            let src = vir::lanes(&mut b, values[store.value.0 as usize]);
-            b.ins.push(Ins::Store {
-                src,
-                at: place(port),
-                form: port.form,
-            });
+        vir::lower(block, self.dag, &self.dtypes, given, &self.needed)
+    }
+
+    pub(super) fn place(&self, port: &Port, point: Point) -> At {
+        let (step, one) = match port.form {
+            Form::Lanes => (if self.wide { 8 } else { 4 }, false),
+            Form::Bytes => (1, false),
+            Form::One | Form::OneByte => (0, true),
+        };
+        At {
+            pointer: port.pointer,
+            disp: port.disp + port.by_row * point.row + point.col * step,
+            indexed: point.indexed && !one,
+            masked: point.masked && !one,
         }
     }
 }
@@ -149,12 +152,7 @@ pub(super) fn width_for(isa: Isa, wide: bool, cols: usize) -> (Width, usize) {
         (Isa::Vex, true) => &[Width::Y],
     };
     let fits = |w: &&Width| w.bytes() / size >= cols;
-    let width = widths
-        .iter()
-        .find(fits)
-        .or(widths.last())
-        .copied()
-        .unwrap_or(Width::X);
+    let width = widths.iter().find(fits).or(widths.last()).copied().unwrap_or(Width::X);
     (width, width.bytes() / size)
 }
 
@@ -186,7 +184,7 @@ impl Generator<'_> {
     /// Why the tile machine has to run it; then nothing is emitted.
     pub(super) fn map(&mut self, k: &Map) -> Result<(), String> {
         let dtypes = self.infer(&k.dag, &k.loads, &[], k.dims.len());
-        let needed = needed(&k.dag, &k.stores);
+        let needed = needed(&k.dag, k.stores.iter().map(|s| s.value));
         let wide = is_wide(&dtypes, &needed);
         vir::covers(self.asm.isa, wide, &k.dag, &dtypes, &needed)?;
         let views = k.loads.iter().chain(k.stores.iter().map(|s| &s.to));
@@ -204,22 +202,13 @@ impl Generator<'_> {
                 return Err("a store of truth values".to_string());
             }
             let (pointer, disp) = pointers.of(&mut g.streams, g.code, view, outer)?;
-            Ok(Port {
-                pointer,
-                disp,
-                by_row: 0,
-                form,
-            })
+            Ok(Port { pointer, disp, by_row: 0, form })
         };
         let used =
             |l: usize| (0..k.dag.len()).any(|i| needed[i] && k.dag[i] == Node::Load(l as u32));
         let mut load_ports = vec![];
         for (l, view) in k.loads.iter().enumerate() {
-            load_ports.push(if used(l) {
-                Some(port(self, view, false)?)
-            } else {
-                None
-            });
+            load_ports.push(if used(l) { Some(port(self, view, false)?) } else { None });
         }
         let mut store_ports = vec![];
         for store in &k.stores {
@@ -254,12 +243,7 @@ impl Generator<'_> {
         let (whole, tail) = (cols / lanes, cols % lanes);
         self.emit_tail(tail, kernel.wide);
         let n = whole + (tail > 0) as usize;
-        let setting = Setting {
-            width,
-            pointers: &POINTERS,
-            column: RCX,
-            spills: SPILLS,
-        };
+        let setting = Setting { width, pointers: &POINTERS, column: RCX, spills: SPILLS };
         let mut no_product =
             |_: &mut Block, _: usize| -> V { unreachable!("internal: a map has no products") };
         if n <= 4 && n * kernel.dag.len() * 4 <= UNROLLED {
@@ -268,15 +252,10 @@ impl Generator<'_> {
             for v in 0..n {
                 let masked = v == whole;
                 let col = (v * lanes) as i32;
-                let point = Point {
-                    row: 0,
-                    col,
-                    indexed: false,
-                    masked,
-                };
+                let point = Point { row: 0, col, indexed: false, masked };
                 kernel.instance(&block, point, &mut shared, &mut no_product);
             }
-            self.emit_block(&setting, &block.into_inner(), &[]);
+            self.emit_block(&setting, &block.into_inner(), &[], &[]);
             return;
         }
         if whole > 0 {
@@ -286,17 +265,12 @@ impl Generator<'_> {
             let mut shared = vec![];
             for v in 0..1 + twice as usize {
                 let col = (v * lanes) as i32;
-                let point = Point {
-                    row: 0,
-                    col,
-                    indexed: true,
-                    masked: false,
-                };
+                let point = Point { row: 0, col, indexed: true, masked: false };
                 kernel.instance(&block, point, &mut shared, &mut no_product);
             }
             self.asm.mov_imm(RCX, 0);
             let top = self.asm.here();
-            self.emit_block(&setting, &block.into_inner(), &[]);
+            self.emit_block(&setting, &block.into_inner(), &[], &[]);
             self.asm.add_imm(RCX, (lanes << twice as u8) as i32);
             self.asm.cmp_imm(RCX, (whole * lanes) as i32);
             self.asm.jump_if(If::NotEqual, top);
@@ -304,14 +278,9 @@ impl Generator<'_> {
         if tail > 0 {
             let block = RefCell::new(Block::new(self.asm.isa, kernel.wide));
             let col = (whole * lanes) as i32;
-            let point = Point {
-                row: 0,
-                col,
-                indexed: false,
-                masked: true,
-            };
+            let point = Point { row: 0, col, indexed: false, masked: true };
             kernel.instance(&block, point, &mut vec![], &mut no_product);
-            self.emit_block(&setting, &block.into_inner(), &[]);
+            self.emit_block(&setting, &block.into_inner(), &[], &[]);
         }
     }
 
@@ -321,8 +290,9 @@ impl Generator<'_> {
         setting: &Setting<'_>,
         block: &Block,
         fixed: &[(V, super::encode::Vec)],
+        outputs: &[(V, super::encode::Vec)],
     ) {
-        let spilled = regs::emit(&mut self.asm, setting, block, fixed);
+        let spilled = regs::emit(&mut self.asm, setting, block, fixed, outputs);
         self.spilled = self.spilled.max(spilled);
     }
 
@@ -334,12 +304,7 @@ impl Generator<'_> {
         n_dims: usize,
     ) -> Vec<DType> {
         let loads: Vec<_> = loads.iter().map(|v| v.dtype).collect();
-        let scope = crate::dag::Scope {
-            loads: &loads,
-            products,
-            n_dims,
-            n_levels: self.n_levels,
-        };
+        let scope = crate::dag::Scope { loads: &loads, products, n_dims, n_levels: self.n_levels };
         crate::dag::infer(dag, scope).unwrap_or_else(|e| panic!("internal: unchecked code: {e}"))
     }
 }

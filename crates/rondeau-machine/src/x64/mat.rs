@@ -99,22 +99,15 @@ impl Shape {
                 panel = Some(layout.panel);
             }
         }
-        let wanted = if k.rows == 1 {
-            (16.min(sums) / (n * k.chains)).max(1)
-        } else {
-            (4 / n).max(1)
-        };
+        let wanted =
+            if k.rows == 1 { (16.min(sums) / (n * k.chains)).max(1) } else { (4 / n).max(1) };
         let panel = panel.unwrap_or(wanted * lanes);
-        let tile_vectors = wanted
-            .min(panel.div_ceil(lanes))
-            .min(k.cols.div_ceil(lanes));
+        let tile_vectors = wanted.min(panel.div_ceil(lanes)).min(k.cols.div_ceil(lanes));
         let most = (sums / (n * k.chains * tile_vectors)).min(k.rows).min(8);
         if most == 0 {
             return Err("more sums than registers".into());
         }
-        let even = (most.div_ceil(2)..=most)
-            .rev()
-            .find(|r| k.rows.is_multiple_of(*r));
+        let even = (most.div_ceil(2)..=most).rev().find(|r| k.rows.is_multiple_of(*r));
         let tile_rows = even.unwrap_or(most);
         Ok(Shape {
             wide,
@@ -132,11 +125,7 @@ impl Shape {
     /// How far the loops over panels and over tiles of rows move a pointer.
     fn outer(&self, by_col_panel: i64, by_row: i64) -> [i64; 2] {
         let panel = if self.panels > 1 { by_col_panel } else { 0 };
-        let row = if self.row_tiles > 1 {
-            by_row * self.tile_rows as i64
-        } else {
-            0
-        };
+        let row = if self.row_tiles > 1 { by_row * self.tile_rows as i64 } else { 0 };
         [panel, row]
     }
 }
@@ -170,7 +159,7 @@ impl Generator<'_> {
         };
         let wide = *first == DType::F64;
         let dtypes = self.infer(&k.dag, &k.loads, &types, 2);
-        let needed = needed(&k.dag, &k.stores);
+        let needed = needed(&k.dag, k.stores.iter().map(|s| s.value));
         if types.iter().any(|t| t != first) || is_wide(&dtypes, &needed) != wide {
             return Err("types of several sizes".into());
         }
@@ -191,13 +180,9 @@ impl Generator<'_> {
             };
             match passes.iter_mut().find(same) {
                 Some(pass) => pass.products.push(i),
-                None => passes.push(Pass {
-                    depth: p.depth,
-                    source,
-                    by_row,
-                    by_k,
-                    products: vec![i],
-                }),
+                None => {
+                    passes.push(Pass { depth: p.depth, source, by_row, by_k, products: vec![i] })
+                }
             }
         }
         let used = |l: usize| {
@@ -206,11 +191,8 @@ impl Generator<'_> {
         };
         let mut load_ports = vec![];
         for (l, view) in k.loads.iter().enumerate() {
-            let port = if used(l) {
-                Some(self.mat_port(&mut pointers, &shape, k, view)?)
-            } else {
-                None
-            };
+            let port =
+                if used(l) { Some(self.mat_port(&mut pointers, &shape, k, view)?) } else { None };
             load_ports.push(port);
         }
         let mut store_ports = vec![];
@@ -222,17 +204,10 @@ impl Generator<'_> {
             store_ports.push(port);
         }
         // Each source and each weights may need a register of its own to walk along the terms.
-        if passes
-            .iter()
-            .any(|p| p.products.len() + 1 > pointers.spare().len() + 1)
-        {
+        if passes.iter().any(|p| p.products.len() + 1 > pointers.spare().len() + 1) {
             return Err("more pointers than registers".into());
         }
-        let inits = k
-            .products
-            .iter()
-            .map(|p| load_ports[p.init? as usize])
-            .collect();
+        let inits = k.products.iter().map(|p| load_ports[p.init? as usize]).collect();
         let elementwise = Elementwise {
             dag: &k.dag,
             dtypes,
@@ -242,15 +217,7 @@ impl Generator<'_> {
             load_ports,
             store_ports,
         };
-        Ok(Kernel {
-            k,
-            elementwise,
-            passes,
-            panels,
-            inits,
-            pointers,
-            shape,
-        })
+        Ok(Kernel { k, elementwise, passes, panels, inits, pointers, shape })
     }
 
     fn panel(
@@ -268,10 +235,7 @@ impl Generator<'_> {
             }
             Weights::Strided(view) => {
                 if view.strides[1] != 1 {
-                    return Err(format!(
-                        "weights with a stride of {} columns",
-                        view.strides[1]
-                    ));
+                    return Err(format!("weights with a stride of {} columns", view.strides[1]));
                 }
                 let by_k = narrow(view.strides[0] * size)?;
                 narrow(by_k as i64 * depth as i64)?;
@@ -280,11 +244,7 @@ impl Generator<'_> {
         };
         let outer = shape.outer(by_panel, 0);
         let (pointer, disp) = pointers.of(&mut self.streams, self.code, view, &outer)?;
-        Ok(Panel {
-            side: Side { pointer, disp },
-            depth,
-            by_k,
-        })
+        Ok(Panel { side: Side { pointer, disp }, depth, by_k })
     }
 
     fn mat_port(
@@ -301,23 +261,13 @@ impl Generator<'_> {
         let form = form_of(view, by_col, k.cols)?;
         let outer = shape.outer(by_col * shape.panel as i64, by_row as i64);
         let (pointer, disp) = pointers.of(&mut self.streams, self.code, view, &outer)?;
-        Ok(Port {
-            pointer,
-            disp,
-            by_row,
-            form,
-        })
+        Ok(Port { pointer, disp, by_row, form })
     }
 
     fn emit_mat(&mut self, kernel: &Kernel<'_>) {
-        let Kernel {
-            k, shape, pointers, ..
-        } = kernel;
+        let Kernel { k, shape, pointers, .. } = kernel;
         self.emit_tail(k.cols % shape.lanes, shape.wide);
-        let whole: Vec<_> = (0..shape.panel)
-            .step_by(shape.lanes)
-            .map(|c| (c, false))
-            .collect();
+        let whole: Vec<_> = (0..shape.panel).step_by(shape.lanes).map(|c| (c, false)).collect();
         if shape.panels > 1 {
             pointers.emit_start(&mut self.asm);
             let top = pointers.emit_open(&mut self.asm, 0, shape.panels);
@@ -330,10 +280,8 @@ impl Generator<'_> {
         let first = shape.panels * shape.panel;
         let left = k.cols - first;
         if left > 0 {
-            let rest: Vec<_> = (0..left)
-                .step_by(shape.lanes)
-                .map(|c| (c, c + shape.lanes > left))
-                .collect();
+            let rest: Vec<_> =
+                (0..left).step_by(shape.lanes).map(|c| (c, c + shape.lanes > left)).collect();
             let lanes_of_block = crate::code::BLOCK_BYTES / shape.size;
             let padded = left.next_multiple_of(lanes_of_block);
             pointers.emit_start(&mut self.asm);
@@ -349,22 +297,11 @@ impl Generator<'_> {
         padded: usize,
         vectors: &[(usize, bool)],
     ) {
-        let Kernel {
-            k, shape, pointers, ..
-        } = kernel;
+        let Kernel { k, shape, pointers, .. } = kernel;
         let tiles = |g: &mut Self, row: usize, rows: usize| {
             pointers.emit_load(&mut g.asm);
             for vectors in vectors.chunks(shape.tile_vectors) {
-                g.emit_mat_tile(
-                    kernel,
-                    &Tile {
-                        row,
-                        rows,
-                        first,
-                        padded,
-                        vectors,
-                    },
-                );
+                g.emit_mat_tile(kernel, &Tile { row, rows, first, padded, vectors });
             }
         };
         if shape.row_tiles > 1 {
@@ -410,18 +347,12 @@ impl Generator<'_> {
                     indexed: false,
                     masked,
                 };
-                kernel
-                    .elementwise
-                    .instance(&block, point, &mut shared, &mut product);
+                kernel.elementwise.instance(&block, point, &mut shared, &mut product);
             }
         }
-        let setting = Setting {
-            width: shape.width,
-            pointers: &POINTERS,
-            column: RCX,
-            spills: SPILLS,
-        };
-        self.emit_block(&setting, &block.into_inner(), &fixed);
+        let setting =
+            Setting { width: shape.width, pointers: &POINTERS, column: RCX, spills: SPILLS };
+        self.emit_block(&setting, &block.into_inner(), &fixed, &[]);
     }
 
     /// Emits the sums of a pass into registers from `base` on.
@@ -436,11 +367,7 @@ impl Generator<'_> {
                     let reg = Reg((base + (i * tile.rows + m) * tile.vectors.len() + v) as u8);
                     match &kernel.inits[p] {
                         Some(port) => {
-                            let col = if port.form == Form::One {
-                                0
-                            } else {
-                                tile.first + col
-                            };
+                            let col = if port.form == Form::One { 0 } else { tile.first + col };
                             let row = (tile.row + m) as i32 * port.by_row;
                             let disp = port.disp + row + (col * shape.size) as i32;
                             let mem = Mem::at(POINTERS[port.pointer], disp);
@@ -459,8 +386,7 @@ impl Generator<'_> {
         while half > 0 {
             for i in 0..half * n {
                 let (low, high) = (Reg((base + i) as u8), Reg((base + half * n + i) as u8));
-                self.asm
-                    .op3(Op::add(shape.wide), shape.width, low, low, Rm::Reg(high));
+                self.asm.op3(Op::add(shape.wide), shape.width, low, low, Rm::Reg(high));
             }
             half /= 2;
         }
@@ -471,23 +397,20 @@ impl Generator<'_> {
         let per_term = pass.products.len() * tile.rows * tile.vectors.len();
         let fixed = |side: Side| (POINTERS[side.pointer], side.disp);
         if pass.depth * per_term <= UNROLLED {
-            let weights: Vec<_> = pass
-                .products
-                .iter()
-                .map(|&p| fixed(kernel.panels[p].side))
-                .collect();
+            let weights: Vec<_> =
+                pass.products.iter().map(|&p| fixed(kernel.panels[p].side)).collect();
             for k in 0..pass.depth {
                 self.emit_term(kernel, pass, tile, base, k, fixed(pass.source), &weights);
             }
             return;
         }
-        let turn = chains.max(if per_term > 8 { 2 } else { 4 });
+        // Weights that stream in from beyond the first cache come fastest when each instruction walks line by
+        // line, so that the prefetchers see it.
+        let turn = chains.max(if tile.rows > 1 { 2 } else { 1 });
         // Walkers start where their pointers are, and go on a turn's terms at a time.
         let mut spare = kernel.pointers.spare().iter().copied();
         let mut walker = |asm: &mut Asm, side: Side, reg: Option<Gpr>| {
-            let reg = reg
-                .or_else(|| spare.next())
-                .expect("internal: too few registers");
+            let reg = reg.or_else(|| spare.next()).expect("internal: too few registers");
             asm.mov_reg(reg, POINTERS[side.pointer]);
             reg
         };
@@ -496,12 +419,8 @@ impl Generator<'_> {
         let mut weights = vec![];
         for &p in &pass.products {
             let panel = &kernel.panels[p];
-            let by_k = panel
-                .by_k
-                .unwrap_or((tile.padded * kernel.shape.size) as i32);
-            let found = walkers
-                .iter()
-                .find(|w| (w.0, w.1) == (panel.side.pointer, by_k));
+            let by_k = panel.by_k.unwrap_or((tile.padded * kernel.shape.size) as i32);
+            let found = walkers.iter().find(|w| (w.0, w.1) == (panel.side.pointer, by_k));
             let reg = match found {
                 Some(w) => w.2,
                 None => {
@@ -531,10 +450,7 @@ impl Generator<'_> {
     }
 
     /// Emits term `k`, counted from where the registers are.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a term has a place in many things"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "a term has a place in many things")]
     fn emit_term(
         &mut self,
         kernel: &Kernel<'_>,
@@ -562,10 +478,7 @@ impl Generator<'_> {
                 Some(_) => tile.first + col,
             };
             let by_k = panel.by_k.map_or(0, |b| b * k as i32);
-            Mem::at(
-                weights[i].0,
-                weights[i].1 + by_k + (elements * shape.size) as i32,
-            )
+            Mem::at(weights[i].0, weights[i].1 + by_k + (elements * shape.size) as i32)
         };
         let is_strided = |i: usize| kernel.panels[pass.products[i]].by_k.is_some();
         let fma = Op::fma231(shape.wide);
@@ -583,25 +496,12 @@ impl Generator<'_> {
             for i in 0..n_products {
                 for v in 0..n {
                     let masked = tile.vectors[v].1 && is_strided(i);
-                    load(
-                        asm,
-                        shape,
-                        register(i, v),
-                        weight(i, v),
-                        Form::Lanes,
-                        masked,
-                    );
+                    load(asm, shape, register(i, v), weight(i, v), Form::Lanes, masked);
                 }
             }
             if n_products * n == 1 && asm.isa == Isa::Evex {
                 for m in 0..tile.rows {
-                    asm.op3(
-                        fma,
-                        width,
-                        sum(0, m, 0),
-                        register(0, 0),
-                        Rm::Broadcast(from(m)),
-                    );
+                    asm.op3(fma, width, sum(0, m, 0), register(0, 0), Rm::Broadcast(from(m)));
                 }
                 return;
             }

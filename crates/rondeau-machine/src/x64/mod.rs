@@ -8,6 +8,7 @@ mod frame;
 mod map;
 mod mat;
 mod pages;
+mod reduce;
 mod regs;
 #[cfg(test)]
 mod tests;
@@ -62,23 +63,12 @@ impl Native {
         }
         let pages = Pages::new(&bytes).ok()?;
         let (report, n_emitted) = (generator.report, generator.n_emitted);
-        Some(Native {
-            pages,
-            report,
-            isa,
-            code_bytes: bytes.len(),
-            n_emitted,
-        })
+        Some(Native { pages, report, isa, code_bytes: bytes.len(), n_emitted })
     }
 
     /// Says how much is machine code, and what is not and why.
     pub(crate) fn explain(&self) -> String {
-        let Native {
-            isa,
-            code_bytes,
-            n_emitted,
-            ..
-        } = self;
+        let Native { isa, code_bytes, n_emitted, .. } = self;
         let mut text = format!("machine code, {isa:?}, {n_emitted} kernels in {code_bytes} bytes");
         for line in &self.report {
             text.push_str("\n  tile machine: ");
@@ -159,9 +149,7 @@ impl Generator<'_> {
         asm.mov_reg(RAX, RSP);
         let bytes = frame::SPILLS + self.spilled;
         // Each page of the stack is touched in turn, so that its end is not jumped over.
-        (4096..=bytes)
-            .step_by(4096)
-            .for_each(|at| asm.mov_store(Mem::at(RSP, -at), RAX));
+        (4096..=bytes).step_by(4096).for_each(|at| asm.mov_store(Mem::at(RSP, -at), RAX));
         asm.lea(RSP, Mem::at(RSP, -bytes));
         asm.align_stack();
         asm.mov_store(frame::caller(), RAX);
@@ -220,11 +208,7 @@ impl Generator<'_> {
                 }
                 for i in (0..branches.len()).rev() {
                     self.asm.bind(labels[i]);
-                    self.body(
-                        &s.branches[i],
-                        &branches[i],
-                        &format!("{path}.branches[{i}]"),
-                    );
+                    self.body(&s.branches[i], &branches[i], &format!("{path}.branches[{i}]"));
                     self.asm.jump(end);
                 }
                 self.asm.bind(end);
@@ -233,7 +217,7 @@ impl Generator<'_> {
             (Stmt::Mat(k), _) => self.kernel(step, path, |g| g.mat(k)),
             (Stmt::Pack(_), _) => self.in_vm(step, path, "a Pack"),
             (Stmt::Gemm(_), _) => self.in_vm(step, path, "a Gemm"),
-            (Stmt::Reduce(_), _) => self.in_vm(step, path, "a Reduce"),
+            (Stmt::Reduce(k), _) => self.kernel(step, path, |g| g.reduce(k)),
             (Stmt::Cumulative(_), _) => self.in_vm(step, path, "a Cumulative"),
             (Stmt::Sort(_), _) => self.in_vm(step, path, "a Sort"),
             (Stmt::Gather(_), _) => self.in_vm(step, path, "a Gather"),

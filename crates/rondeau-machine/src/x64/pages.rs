@@ -25,10 +25,8 @@ impl Pages {
     /// What the system says, if it gives no pages or lets none be executed.
     pub(super) fn new(code: &[u8]) -> io::Result<Pages> {
         let bytes = code.len().max(1).next_multiple_of(4096);
-        let (protection, flags) = (
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-        );
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a new private mapping disturbs no memory.
         let start = unsafe { libc::mmap(ptr::null_mut(), bytes, protection, flags, -1, 0) };
         if start == libc::MAP_FAILED {
@@ -70,9 +68,7 @@ mod tests {
             let (range, rest) = line.split_once(' ')?;
             let (low, high) = range.split_once('-')?;
             let bound = |s| usize::from_str_radix(s, 16).ok();
-            (bound(low)?..bound(high)?)
-                .contains(&address)
-                .then(|| rest[..4].to_string())
+            (bound(low)?..bound(high)?).contains(&address).then(|| rest[..4].to_string())
         })
     }
 

@@ -24,9 +24,20 @@ pub(super) struct Setting<'a> {
     pub(super) spills: i32,
 }
 
-/// Emits `block`; `fixed` says where values from outside are. Returns the bytes of stack used for spills.
-pub(super) fn emit(asm: &mut Asm, setting: &Setting<'_>, block: &Block, fixed: &[(V, Reg)]) -> i32 {
+/// Emits `block`; `fixed` says where values from outside are, and `outputs` where values are to be at the end.
+/// Returns the bytes of stack used for spills.
+pub(super) fn emit(
+    asm: &mut Asm,
+    setting: &Setting<'_>,
+    block: &Block,
+    fixed: &[(V, Reg)],
+    outputs: &[(V, Reg)],
+) -> i32 {
     let mut emitter = Emitter::new(asm, setting, block);
+    // Outputs are read after the last instruction.
+    for &(v, _) in outputs {
+        emitter.uses[v.0 as usize].insert(0, block.ins.len());
+    }
     for &(v, reg) in fixed {
         // A value that nothing reads needs no register.
         if emitter.next_use(v).is_some() {
@@ -38,6 +49,7 @@ pub(super) fn emit(asm: &mut Asm, setting: &Setting<'_>, block: &Block, fixed: &
         emitter.pinned.clear();
         emitter.ins(&block.ins[i]);
     }
+    emitter.outputs(outputs);
     emitter.spilled
 }
 
@@ -129,9 +141,7 @@ impl<'a> Emitter<'a> {
                 let cheap = self.is_constant(v).is_some() || self.slots[v.0 as usize].is_some();
                 next.saturating_add(if cheap { 8 } else { 0 })
             };
-            let reg = candidates
-                .max_by_key(far)
-                .expect("internal: all registers are pinned");
+            let reg = candidates.max_by_key(far).expect("internal: all registers are pinned");
             self.evict(reg);
             reg
         });
@@ -151,8 +161,7 @@ impl<'a> Emitter<'a> {
         self.spilled += self.setting.width.bytes() as i32;
         self.slots[v.0 as usize] = Some(at);
         let mem = self.slot(at);
-        self.asm
-            .store(Op::store(false), self.setting.width, mem, reg, NO_MASK);
+        self.asm.store(Op::store(false), self.setting.width, mem, reg, NO_MASK);
     }
 
     fn slot(&self, at: i32) -> Mem {
@@ -181,8 +190,7 @@ impl<'a> Emitter<'a> {
             (Some(0), _) => self.asm.op3(Op::xor(false), width, reg, reg, Rm::Reg(reg)),
             (Some(bits), _) => match self.pooled(bits) {
                 Rm::Broadcast(mem) => {
-                    self.asm
-                        .op2(Op::broadcast(self.block.wide), width, reg, Rm::Mem(mem))
+                    self.asm.op2(Op::broadcast(self.block.wide), width, reg, Rm::Mem(mem))
                 }
                 rm => self.asm.op2(Op::load(false), width, reg, rm),
             },
@@ -239,6 +247,29 @@ impl<'a> Emitter<'a> {
         reg
     }
 
+    /// Moves values to where they are to be: first out of each other's way.
+    fn outputs(&mut self, outputs: &[(V, Reg)]) {
+        let width = self.setting.width;
+        self.pinned = outputs.iter().map(|o| o.1).collect();
+        let mut parked = vec![];
+        for &(v, target) in outputs {
+            let from = self.reg(v);
+            let in_the_way = outputs.iter().any(|o| o.1 == from) && from != target;
+            parked.push(if in_the_way {
+                let free = self.free_register();
+                self.asm.mov(width, free, from);
+                free
+            } else {
+                from
+            });
+        }
+        for (&(_, target), from) in outputs.iter().zip(parked) {
+            if from != target {
+                self.asm.mov(width, target, from);
+            }
+        }
+    }
+
     fn ins(&mut self, ins: &Ins) {
         let width = self.setting.width;
         match *ins {
@@ -251,13 +282,7 @@ impl<'a> Emitter<'a> {
                 self.store(reg, at, form);
                 self.retire(ins);
             }
-            Ins::Op3 {
-                op,
-                dst,
-                mut a,
-                mut b,
-                commutes,
-            } => {
+            Ins::Op3 { op, dst, mut a, mut b, commutes } => {
                 let in_memory = |v: V| self.regs[v.0 as usize].is_none();
                 if commutes && in_memory(a) && !in_memory(b) {
                     (a, b) = (b, a);
@@ -282,19 +307,30 @@ impl<'a> Emitter<'a> {
                 let reg = self.result(dst);
                 self.asm.shift(shift, self.block.wide, width, reg, a, by);
             }
-            Ins::Fma {
-                dst,
-                a,
-                b,
-                c,
-                negate,
-            } => self.fma(ins, dst, [a, b, c], negate),
+            Ins::Tail { dst, a, b } => {
+                let (b, a) = (self.reg(b), self.rm(a));
+                self.retire(ins);
+                let reg = self.result(dst);
+                if self.asm.isa == Isa::Evex {
+                    let op = Op::blendm(self.block.wide);
+                    self.asm.op3_masked(op, width, reg, b, a, TAIL, false);
+                } else {
+                    let op = Op::blendv(self.block.wide);
+                    self.asm.op3_imm(op, width, reg, b, a, VEX_TAIL.0 << 4);
+                }
+            }
+            Ins::Upper { dst, a, half } => {
+                let a = self.reg(a);
+                self.retire(ins);
+                let reg = self.result(dst);
+                self.asm.upper(half, reg, a);
+            }
+            Ins::Fma { dst, a, b, c, negate } => self.fma(ins, dst, [a, b, c], negate),
             Ins::Ternlog { dst, a, b, c, imm } => {
                 let from = self.reg(a);
                 let (b, c) = (self.reg(b), self.rm(c));
                 let reg = self.overwrite(ins, dst, a, from);
-                self.asm
-                    .op3_imm(Op::ternlog(self.block.wide), width, reg, b, c, imm);
+                self.asm.op3_imm(Op::ternlog(self.block.wide), width, reg, b, c, imm);
             }
             Ins::Compare { dst, compare, x, y } => {
                 if self.asm.isa == Isa::Evex {
@@ -302,8 +338,7 @@ impl<'a> Emitter<'a> {
                     self.retire(ins);
                     let reg = self.result(dst);
                     let mask = Rm::Reg(Reg(COMPARED.0));
-                    self.asm
-                        .op2(Op::mask_to_lanes(self.block.wide), width, reg, mask);
+                    self.asm.op2(Op::mask_to_lanes(self.block.wide), width, reg, mask);
                 } else {
                     let (reg, inverted) = self.compare_into_lanes(compare, x, y);
                     self.retire(ins);
@@ -316,14 +351,7 @@ impl<'a> Emitter<'a> {
                     }
                 }
             }
-            Ins::Choose {
-                dst,
-                compare,
-                x,
-                y,
-                a,
-                b,
-            } => {
+            Ins::Choose { dst, compare, x, y, a, b } => {
                 if self.asm.isa == Isa::Evex {
                     self.compare_into_mask(compare, x, y);
                     // The comparison's operands are done with, but may be a and b too.
@@ -414,8 +442,7 @@ impl<'a> Emitter<'a> {
             let (x, y) = (self.reg(x), self.rm(y));
             let reg = self.free_register();
             let imm = float_predicate(compare.how);
-            self.asm
-                .op3_imm(Op::cmp(self.block.wide), width, reg, x, y, imm);
+            self.asm.op3_imm(Op::cmp(self.block.wide), width, reg, x, y, imm);
             return (reg, false);
         }
         let (op, swapped, inverted) = match compare.how {
@@ -435,11 +462,7 @@ impl<'a> Emitter<'a> {
 
     fn mem(&self, at: At, scale: u8) -> Mem {
         let index = at.indexed.then_some((self.setting.column, scale));
-        Mem::At {
-            base: self.setting.pointers[at.pointer],
-            index,
-            disp: at.disp,
-        }
+        Mem::At { base: self.setting.pointers[at.pointer], index, disp: at.disp }
     }
 
     fn load(&mut self, reg: Reg, at: At, form: Form) {
@@ -449,32 +472,21 @@ impl<'a> Emitter<'a> {
             Form::One => self.asm.op2(Op::broadcast(wide), width, reg, Rm::Mem(mem)),
             Form::Lanes if !at.masked => self.asm.op2(Op::load(wide), width, reg, Rm::Mem(mem)),
             Form::Lanes if self.asm.isa == Isa::Evex => {
-                self.asm
-                    .op3_masked(Op::load(wide), width, reg, Reg(0), Rm::Mem(mem), TAIL, true)
+                self.asm.op3_masked(Op::load(wide), width, reg, Reg(0), Rm::Mem(mem), TAIL, true)
             }
-            Form::Lanes => self
-                .asm
-                .op3(Op::mask_load(wide), width, reg, VEX_TAIL, Rm::Mem(mem)),
+            Form::Lanes => self.asm.op3(Op::mask_load(wide), width, reg, VEX_TAIL, Rm::Mem(mem)),
             Form::Bytes | Form::OneByte => {
                 // Lanes whose byte is not 0.
                 let widen = Op::BYTES_TO_LANES;
                 if form == Form::OneByte {
                     self.asm.op2(Op::BYTE_TO_ALL, width, reg, Rm::Mem(mem));
-                    self.asm
-                        .op3(Op::TEST_BYTES, width, Reg(COMPARED.0), reg, Rm::Reg(reg));
+                    self.asm.op3(Op::TEST_BYTES, width, Reg(COMPARED.0), reg, Rm::Reg(reg));
                 } else {
                     let mask = if at.masked { TAIL } else { NO_MASK };
-                    self.asm
-                        .op3_masked(widen, width, reg, Reg(0), Rm::Mem(mem), mask, at.masked);
-                    self.asm
-                        .op3(Op::TEST_D, width, Reg(COMPARED.0), reg, Rm::Reg(reg));
+                    self.asm.op3_masked(widen, width, reg, Reg(0), Rm::Mem(mem), mask, at.masked);
+                    self.asm.op3(Op::TEST_D, width, Reg(COMPARED.0), reg, Rm::Reg(reg));
                 }
-                self.asm.op2(
-                    Op::mask_to_lanes(false),
-                    width,
-                    reg,
-                    Rm::Reg(Reg(COMPARED.0)),
-                );
+                self.asm.op2(Op::mask_to_lanes(false), width, reg, Rm::Reg(Reg(COMPARED.0)));
             }
         }
     }
@@ -486,21 +498,14 @@ impl<'a> Emitter<'a> {
         match form {
             Form::Bytes | Form::OneByte => {
                 let ones = self.free_register();
-                self.asm.shift(
-                    super::encode::Shift::RightLogical,
-                    false,
-                    width,
-                    ones,
-                    reg,
-                    31,
-                );
+                self.asm.shift(super::encode::Shift::RightLogical, false, width, ones, reg, 31);
                 self.asm.store(Op::LANES_TO_BYTES, width, mem, ones, mask);
             }
-            Form::Lanes | Form::One if at.masked && self.asm.isa == Isa::Vex => {
-                self.asm
-                    .op3(Op::mask_store(wide), width, reg, VEX_TAIL, Rm::Mem(mem));
+            Form::Lanes if at.masked && self.asm.isa == Isa::Vex => {
+                self.asm.op3(Op::mask_store(wide), width, reg, VEX_TAIL, Rm::Mem(mem));
             }
-            Form::Lanes | Form::One => self.asm.store(Op::store(wide), width, mem, reg, mask),
+            Form::One => self.asm.store(Op::store_one(wide), Width::X, mem, reg, NO_MASK),
+            Form::Lanes => self.asm.store(Op::store(wide), width, mem, reg, mask),
         }
     }
 }

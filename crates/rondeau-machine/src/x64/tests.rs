@@ -5,10 +5,7 @@ use crate::code::*;
 use crate::cpu::Level;
 use crate::twin::{Rng, Sketch, random_dag};
 
-const NATIVE: [Executor; 2] = [
-    Executor::NativeAt(Level::Avx512),
-    Executor::NativeAt(Level::Avx2),
-];
+const NATIVE: [Executor; 2] = [Executor::NativeAt(Level::Avx512), Executor::NativeAt(Level::Avx2)];
 
 /// Runs `make` on many seeds, inside of no, one and two loops, and compares; returns how many kernels were emitted.
 fn cases(n: u64, make: impl Fn(&mut Rng, &mut Sketch, &[usize]) -> Stmt) {
@@ -19,10 +16,7 @@ fn cases(n: u64, make: impl Fn(&mut Rng, &mut Sketch, &[usize]) -> Stmt) {
         let levels: Vec<usize> = (0..rng.below(3)).map(|_| rng.pick(&[1, 2, 3, 5])).collect();
         let mut stmt = make(&mut rng, &mut sketch, &levels);
         for &n_steps in levels.iter().rev() {
-            stmt = Stmt::Loop(Loop {
-                n_steps,
-                body: vec![stmt],
-            });
+            stmt = Stmt::Loop(Loop { n_steps, body: vec![stmt] });
         }
         sketch.code.body.push(stmt);
         sketch.compare(&NATIVE);
@@ -30,10 +24,7 @@ fn cases(n: u64, make: impl Fn(&mut Rng, &mut Sketch, &[usize]) -> Stmt) {
         n_emitted += exe.explain().starts_with("machine code") as u64;
     }
     if crate::cpu::level() == Level::Avx512 {
-        assert!(
-            n_emitted > n / 3,
-            "only {n_emitted} of {n} were machine code"
-        );
+        assert!(n_emitted > n / 3, "only {n_emitted} of {n} were machine code");
     }
 }
 
@@ -81,10 +72,7 @@ fn map_of(
 ) -> Map {
     let n_loads = 1 + rng.below(3);
     let dtypes: Vec<_> = (0..n_loads).map(|_| rng.pick(types)).collect();
-    let loads: Vec<_> = dtypes
-        .iter()
-        .map(|&d| s.load(rng, d, &dims, levels))
-        .collect();
+    let loads: Vec<_> = dtypes.iter().map(|&d| s.load(rng, d, &dims, levels)).collect();
     let n = rng.below(20);
     let size = types[0].size();
     let allow = |node: &Node, d: DType| {
@@ -105,32 +93,17 @@ fn map_of(
                 }
             };
             let to = s.store(rng, types[value], &dims, levels);
-            Store {
-                value: Val(value as u32),
-                to,
-            }
+            Store { value: Val(value as u32), to }
         })
         .collect();
-    Map {
-        dims,
-        loads,
-        dag,
-        stores,
-    }
+    Map { dims, loads, dag, stores }
 }
 
 #[test]
 fn maps_agree_with_the_twin() {
     cases(600, |rng, s, levels| {
         let dims = dims(rng, 1500);
-        let narrow = [
-            DType::F32,
-            DType::F32,
-            DType::F32,
-            DType::I32,
-            DType::U32,
-            DType::Bool,
-        ];
+        let narrow = [DType::F32, DType::F32, DType::F32, DType::I32, DType::U32, DType::Bool];
         Stmt::Map(map_of(rng, s, levels, &narrow, dims))
     });
 }
@@ -171,9 +144,7 @@ fn mat(rng: &mut Rng, s: &mut Sketch, levels: &[usize], packs: &mut Vec<Stmt>) -
         let by_col = if !store && rng.below(6) == 0 { 0 } else { 1 };
         View::new(buffer, dtype).strides([pitch, by_col])
     };
-    let loads: Vec<_> = (0..n_loads)
-        .map(|_| row_view(s, rng, &[rows, cols], false))
-        .collect();
+    let loads: Vec<_> = (0..n_loads).map(|_| row_view(s, rng, &[rows, cols], false)).collect();
     let shared = rng.pick(&[1, 3, 8, 16, 19, 33, 70]);
     let source = row_view(s, rng, &[rows, shared], false);
     let products: Vec<_> = (0..n_products)
@@ -191,19 +162,10 @@ fn mat(rng: &mut Rng, s: &mut Sketch, levels: &[usize], packs: &mut Vec<Stmt>) -
                 let layout = Packed::for_mat(dtype, depth, cols, rows, n_products);
                 let from = s.load(rng, dtype, &[depth, cols], &[]);
                 let to = View::new(s.arena(dtype, layout.len()), dtype);
-                packs.push(Stmt::Pack(Pack {
-                    layout,
-                    from,
-                    to: to.clone(),
-                }));
+                packs.push(Stmt::Pack(Pack { layout, from, to: to.clone() }));
                 Weights::Packed(to, layout)
             };
-            Product {
-                depth,
-                source,
-                weights,
-                init,
-            }
+            Product { depth, source, weights, init }
         })
         .collect();
     let dtypes = vec![dtype; n_loads];
@@ -225,20 +187,9 @@ fn mat(rng: &mut Rng, s: &mut Sketch, levels: &[usize], packs: &mut Vec<Stmt>) -
     values.push(last as u32);
     let stores = values
         .into_iter()
-        .map(|v| Store {
-            value: Val(v),
-            to: row_view(s, rng, &[rows, cols], true),
-        })
+        .map(|v| Store { value: Val(v), to: row_view(s, rng, &[rows, cols], true) })
         .collect();
-    Mat {
-        rows,
-        cols,
-        chains,
-        products,
-        loads,
-        dag,
-        stores,
-    }
+    Mat { rows, cols, chains, products, loads, dag, stores }
 }
 
 #[test]
@@ -248,5 +199,60 @@ fn mats_agree_with_the_twin() {
         let k = mat(rng, s, levels, &mut packs);
         s.code.body.extend(packs);
         Stmt::Mat(k)
+    });
+}
+
+#[test]
+fn reductions_agree_with_the_twin() {
+    cases(500, |rng, s, levels| {
+        let mut dims = dims(rng, 300);
+        if rng.below(4) == 0 {
+            dims.clear();
+        }
+        let n = rng.pick(&[1, 2, 7, 8, 15, 16, 17, 32, 40, 64, 100, 130, 257, 300, 512]);
+        let n_reduced = 1 + rng.below(2);
+        let reduced = if n_reduced == 1 { vec![n] } else { vec![1 + n / 8, 8] };
+        let all = [&dims[..], &reduced[..]].concat();
+        let types = if rng.below(3) == 0 {
+            vec![DType::F64]
+        } else {
+            vec![DType::F32, DType::F32, DType::F32, DType::I32, DType::U32]
+        };
+        let mut map = map_of(rng, s, levels, &types, all);
+        // Mostly views without gaps, so that kernels are emitted.
+        for view in map.loads.iter_mut() {
+            if rng.below(4) > 0 {
+                let mut strides = vec![1i64];
+                for &n in map.dims[1..].iter().rev() {
+                    strides.insert(0, strides[0] * n as i64);
+                }
+                let n = map.dims.iter().product::<usize>().max(1);
+                let data = rng.data(view.dtype, n);
+                *view = View::new(s.input(data), view.dtype).strides(strides);
+            }
+        }
+        let outputs = map
+            .stores
+            .iter()
+            .filter(|store| store.to.dtype != DType::Bool)
+            .map(|store| {
+                let dtype = store.to.dtype;
+                let combine = loop {
+                    let combine = rng.pick(&[
+                        Combine::Sum,
+                        Combine::Sum,
+                        Combine::Prod,
+                        Combine::Max,
+                        Combine::Min,
+                        Combine::Xor,
+                    ]);
+                    if combine != Combine::Xor || dtype.is_int() {
+                        break combine;
+                    }
+                };
+                Reduction { combine, value: store.value, to: s.store(rng, dtype, &dims, levels) }
+            })
+            .collect();
+        Stmt::Reduce(Reduce { dims, reduced, loads: map.loads, dag: map.dag, outputs })
     });
 }

@@ -5,6 +5,7 @@
 //! real registers.
 
 use super::encode::{Isa, Op, Shift};
+use crate::code::Combine;
 use crate::dag::{Binary, DType, Node, Unary, Val};
 use crate::math::poly::{self, Table};
 use crate::math::{Lane, define};
@@ -105,6 +106,18 @@ pub(super) enum Ins {
         c: V,
         negate: bool,
     },
+    /// `a` in the lanes of the tail, `b` in the others.
+    Tail {
+        dst: V,
+        a: V,
+        b: V,
+    },
+    /// Bytes `half..2·half` of `a`, moved down.
+    Upper {
+        dst: V,
+        a: V,
+        half: usize,
+    },
     /// The table of three bits in the immediate; EVEX alone.
     Ternlog {
         dst: V,
@@ -134,10 +147,11 @@ impl Ins {
     pub(super) fn operands(&self) -> impl Iterator<Item = V> {
         let list = match *self {
             Ins::Load { .. } => [None; 4],
-            Ins::Store { src: a, .. } | Ins::Op2 { a, .. } | Ins::Shift { a, .. } => {
-                [Some(a), None, None, None]
-            }
-            Ins::Op3 { a, b, .. } | Ins::Compare { x: a, y: b, .. } => {
+            Ins::Store { src: a, .. }
+            | Ins::Op2 { a, .. }
+            | Ins::Upper { a, .. }
+            | Ins::Shift { a, .. } => [Some(a), None, None, None],
+            Ins::Op3 { a, b, .. } | Ins::Tail { a, b, .. } | Ins::Compare { x: a, y: b, .. } => {
                 [Some(a), Some(b), None, None]
             }
             Ins::Fma { a, b, c, .. } | Ins::Ternlog { a, b, c, .. } => {
@@ -169,12 +183,7 @@ pub(super) struct Block {
 
 impl Block {
     pub(super) fn new(isa: Isa, wide: bool) -> Block {
-        Block {
-            isa,
-            wide,
-            ins: vec![],
-            defs: vec![],
-        }
+        Block { isa, wide, ins: vec![], defs: vec![] }
     }
 
     pub(super) fn value(&mut self) -> V {
@@ -206,25 +215,13 @@ impl Block {
 
     fn op3(&mut self, op: Op, a: V, b: V) -> V {
         let dst = self.value();
-        self.ins.push(Ins::Op3 {
-            op,
-            dst,
-            a,
-            b,
-            commutes: false,
-        });
+        self.ins.push(Ins::Op3 { op, dst, a, b, commutes: false });
         dst
     }
 
     fn op3_commuting(&mut self, op: Op, a: V, b: V) -> V {
         let dst = self.value();
-        self.ins.push(Ins::Op3 {
-            op,
-            dst,
-            a,
-            b,
-            commutes: true,
-        });
+        self.ins.push(Ins::Op3 { op, dst, a, b, commutes: true });
         dst
     }
 
@@ -242,26 +239,13 @@ impl Block {
 
     fn fma(&mut self, a: V, b: V, c: V, negate: bool) -> V {
         let dst = self.value();
-        self.ins.push(Ins::Fma {
-            dst,
-            a,
-            b,
-            c,
-            negate,
-        });
+        self.ins.push(Ins::Fma { dst, a, b, c, negate });
         dst
     }
 
     fn choose(&mut self, compare: Compare, x: V, y: V, a: V, b: V) -> V {
         let dst = self.value();
-        self.ins.push(Ins::Choose {
-            dst,
-            compare,
-            x,
-            y,
-            a,
-            b,
-        });
+        self.ins.push(Ins::Choose { dst, compare, x, y, a, b });
         dst
     }
 
@@ -278,13 +262,7 @@ impl Block {
         if self.isa == Isa::Evex {
             // a | (b & sign)
             let dst = self.value();
-            self.ins.push(Ins::Ternlog {
-                dst,
-                a: magnitude,
-                b,
-                c: sign,
-                imm: 0xF8,
-            });
+            self.ins.push(Ins::Ternlog { dst, a: magnitude, b, c: sign, imm: 0xF8 });
             dst
         } else {
             let sign = self.op3_commuting(Op::and(self.wide), b, sign);
@@ -302,9 +280,7 @@ impl Block {
         // -|x| sets the sign bit at once.
         let magnitude = self.bits(u64::MAX >> 1, u32::MAX >> 1);
         let abs = Op::and(self.wide);
-        if let Some(&Ins::Op3 {
-            op, dst, a: x, b, ..
-        }) = self.ins.last()
+        if let Some(&Ins::Op3 { op, dst, a: x, b, .. }) = self.ins.last()
             && (op, dst, b) == (abs, a, magnitude)
         {
             return self.op3_commuting(Op::or(self.wide), x, sign);
@@ -313,18 +289,9 @@ impl Block {
     }
 }
 
-const LT: Compare = Compare {
-    of: Ordered::Floats,
-    how: How::Lt,
-};
-const EQ: Compare = Compare {
-    of: Ordered::Floats,
-    how: How::Eq,
-};
-const UNORDERED: Compare = Compare {
-    of: Ordered::Floats,
-    how: How::Unordered,
-};
+const LT: Compare = Compare { of: Ordered::Floats, how: How::Lt };
+const EQ: Compare = Compare { of: Ordered::Floats, how: How::Eq };
+const UNORDERED: Compare = Compare { of: Ordered::Floats, how: How::Unordered };
 
 /// A register as a number of the definitions; `WIDE` says whether it is an `f64`.
 #[derive(Clone, Copy)]
@@ -439,14 +406,7 @@ impl<const WIDE: bool> Lane for Emitted<'_, WIDE> {
         (LT, self.v, other.v)
     }
     fn le(self, other: Self) -> Self::Mask {
-        (
-            Compare {
-                of: Ordered::Floats,
-                how: How::Le,
-            },
-            self.v,
-            other.v,
-        )
+        (Compare { of: Ordered::Floats, how: How::Le }, self.v, other.v)
     }
     fn select((compare, x, y): Self::Mask, yes: Self, no: Self) -> Self {
         yes.with(|b| b.choose(compare, x, y, yes.v, no.v))
@@ -566,11 +526,7 @@ pub(super) fn lower(
                 Lowered::Lanes(given(&mut block.borrow_mut(), i, node))
             }
             Node::Const { dtype, bits } => {
-                let bits = if dtype == DType::Bool && bits != 0 {
-                    u64::MAX
-                } else {
-                    bits
-                };
+                let bits = if dtype == DType::Bool && bits != 0 { u64::MAX } else { bits };
                 Lowered::Lanes(block.borrow_mut().constant(bits))
             }
             _ => lower_node(block, node, &values, dtypes),
@@ -734,7 +690,21 @@ fn unary_int(b: &mut Block, op: Unary, dtype: DType, a: V) -> V {
     }
 }
 
-fn binary(b: &mut Block, op: Binary, dtype: DType, x: V, y: V) -> V {
+/// The values of `how` combined as the tile machine does it; none if that is not emitted.
+pub(super) fn combine(how: Combine, dtype: DType) -> Option<Binary> {
+    match (how, dtype) {
+        (_, DType::Bool) | (Combine::ArgMax | Combine::ArgMin, _) => None,
+        (Combine::Sum, _) => Some(Binary::Add),
+        (Combine::Prod, _) => Some(Binary::Mul),
+        (Combine::Max, _) => Some(Binary::Max),
+        (Combine::Min, _) => Some(Binary::Min),
+        (Combine::And, _) => Some(Binary::And),
+        (Combine::Or, _) => Some(Binary::Or),
+        (Combine::Xor, _) => Some(Binary::Xor),
+    }
+}
+
+pub(super) fn binary(b: &mut Block, op: Binary, dtype: DType, x: V, y: V) -> V {
     let wide = b.wide;
     match (op, dtype) {
         (Binary::Add, DType::F32 | DType::F64) => b.op3_commuting(Op::add(wide), x, y),
@@ -775,43 +745,25 @@ fn extreme(b: &mut Block, op: Op, zeros: Op, x: V, y: V) -> V {
 }
 
 fn integer_pow(b: &mut Block, dtype: DType, x: V, n: i32) -> V {
-    let one = if dtype.is_float() {
-        b.float(1.0)
-    } else {
-        b.constant(1)
-    };
+    let one = if dtype.is_float() { b.float(1.0) } else { b.constant(1) };
     let (mut result, mut base, mut left) = (one, x, n.unsigned_abs());
     while left > 0 {
         if left & 1 == 1 {
             // 1·x = x, also for NaN as a class.
-            result = if result == one {
-                base
-            } else {
-                binary(b, Binary::Mul, dtype, result, base)
-            };
+            result = if result == one { base } else { binary(b, Binary::Mul, dtype, result, base) };
         }
         left >>= 1;
         if left > 0 {
             base = binary(b, Binary::Mul, dtype, base, base);
         }
     }
-    if n < 0 {
-        binary(b, Binary::Div, dtype, one, result)
-    } else {
-        result
-    }
+    if n < 0 { binary(b, Binary::Div, dtype, one, result) } else { result }
 }
 
 fn select(b: &mut Block, p: V, x: V, y: V) -> V {
     if b.isa == Isa::Evex {
         let dst = b.value();
-        b.ins.push(Ins::Ternlog {
-            dst,
-            a: p,
-            b: x,
-            c: y,
-            imm: 0xCA,
-        });
+        b.ins.push(Ins::Ternlog { dst, a: p, b: x, c: y, imm: 0xCA });
         return dst;
     }
     let kept = b.op3_commuting(Op::and(b.wide), p, x);
@@ -827,10 +779,7 @@ fn convert(b: &mut Block, from: DType, to: DType, a: V) -> Lowered {
             // Where it is impossible the instruction gives i32::MIN; right for large negative numbers alone.
             let truncated = b.op2(Op::F32_TO_I32, a, None);
             let (limit, highest) = (b.float(2147483648.0), b.constant(i32::MAX as u64));
-            let ge = Compare {
-                of: Ordered::Floats,
-                how: How::Ge,
-            };
+            let ge = Compare { of: Ordered::Floats, how: How::Ge };
             let saturated = b.choose(ge, a, limit, highest, truncated);
             let zero = b.constant(0);
             b.choose(UNORDERED, a, a, zero, saturated)
@@ -845,25 +794,11 @@ fn convert(b: &mut Block, from: DType, to: DType, a: V) -> Lowered {
         }
         (DType::F32 | DType::F64, DType::Bool) => {
             let zero = b.constant(0);
-            return Lowered::Compared(
-                Compare {
-                    of: Ordered::Floats,
-                    how: How::Ne,
-                },
-                a,
-                zero,
-            );
+            return Lowered::Compared(Compare { of: Ordered::Floats, how: How::Ne }, a, zero);
         }
         (DType::I32 | DType::U32, DType::Bool) => {
             let zero = b.constant(0);
-            return Lowered::Compared(
-                Compare {
-                    of: Ordered::Signed,
-                    how: How::Ne,
-                },
-                a,
-                zero,
-            );
+            return Lowered::Compared(Compare { of: Ordered::Signed, how: How::Ne }, a, zero);
         }
         _ => a,
     };

@@ -19,19 +19,13 @@ impl Dd {
     pub(super) fn sum(a: f64, b: f64) -> Dd {
         let high = a + b;
         let c = high - a;
-        Dd {
-            high,
-            low: (a - (high - c)) + (b - c),
-        }
+        Dd { high, low: (a - (high - c)) + (b - c) }
     }
 
     /// `a·b`, exactly unless it underflows.
     fn product(a: f64, b: f64) -> Dd {
         let high = a * b;
-        Dd {
-            high,
-            low: a.mul_add(b, -high),
-        }
+        Dd { high, low: a.mul_add(b, -high) }
     }
 
     pub(super) fn high(self) -> f64 {
@@ -41,10 +35,7 @@ impl Dd {
     fn scaled(self, n: i32) -> Dd {
         // In two steps: 2^n may be no double.
         let (a, b) = (2f64.powi(n / 2), 2f64.powi(n - n / 2));
-        Dd {
-            high: self.high * a * b,
-            low: self.low * a * b,
-        }
+        Dd { high: self.high * a * b, low: self.low * a * b }
     }
 
     /// `e^x - 1` by its series, for `|x|` up to 2^-8.
@@ -58,10 +49,7 @@ impl Dd {
 
     pub(super) fn exp(self) -> Dd {
         let n = (self.high * std::f64::consts::LOG2_E).round();
-        let ln2 = Dd {
-            high: std::f64::consts::LN_2,
-            low: 2.3190468138462996e-17,
-        };
+        let ln2 = Dd { high: std::f64::consts::LN_2, low: 2.3190468138462996e-17 };
         let r = (self - Dd::from(n) * ln2 - Dd::from(n * 5.707708438416212e-34)).scaled(-8);
         let mut y = r.exp_m1_series();
         // (1 + y)² - 1 = 2y + y²
@@ -88,10 +76,8 @@ impl Dd {
 
     /// `2/√π·e^(-x²)·Σ 2ⁿ·x^(2n+1)/(2n+1)!!`, all terms of one sign.
     pub(super) fn erf(self) -> Dd {
-        let two_over_root_pi = Dd {
-            high: std::f64::consts::FRAC_2_SQRT_PI,
-            low: 1.533545961316588e-17,
-        };
+        let two_over_root_pi =
+            Dd { high: std::f64::consts::FRAC_2_SQRT_PI, low: 1.533545961316588e-17 };
         let square = self * self;
         let (mut term, mut sum) = (self, self);
         let mut n = 0.0;
@@ -117,10 +103,7 @@ impl Add for Dd {
 impl Sub for Dd {
     type Output = Dd;
     fn sub(self, other: Dd) -> Dd {
-        self + Dd {
-            high: -other.high,
-            low: -other.low,
-        }
+        self + Dd { high: -other.high, low: -other.low }
     }
 }
 
@@ -128,10 +111,7 @@ impl Mul for Dd {
     type Output = Dd;
     fn mul(self, other: Dd) -> Dd {
         let p = Dd::product(self.high, other.high);
-        Dd::sum(
-            p.high,
-            p.low + (self.high * other.low + self.low * other.high),
-        )
+        Dd::sum(p.high, p.low + (self.high * other.low + self.low * other.high))
     }
 }
 

@@ -31,10 +31,7 @@ impl Recorded<'_> {
     fn push(self, op: Op) -> Self {
         let mut ops = self.tape.borrow_mut();
         ops.push(op);
-        Recorded {
-            at: ops.len() - 1,
-            ..self
-        }
+        Recorded { at: ops.len() - 1, ..self }
     }
 
     fn unary(self, f: fn(f32) -> f32) -> Self {

@@ -29,21 +29,7 @@ fn mem(rng: &mut Rng) -> Mem {
             }
         }
     });
-    let disp = rng.pick(&[
-        0,
-        1,
-        4,
-        64,
-        128,
-        -64,
-        -8,
-        4096,
-        8128,
-        1 << 20,
-        127,
-        -128,
-        130,
-    ]);
+    let disp = rng.pick(&[0, 1, 4, 64, 128, -64, -8, 4096, 8128, 1 << 20, 127, -128, 130]);
     Mem::At { base, index, disp }
 }
 
@@ -84,21 +70,14 @@ fn three_operands() -> std::vec::Vec<(Op, Mnemonic, Isa)> {
             (true, [Vaddpd, Vsubpd, Vmulpd, Vdivpd, Vminpd, Vmaxpd]),
         ] {
             let ops = [Op::add, Op::sub, Op::mul, Op::div, Op::min, Op::max];
-            ops.iter()
-                .zip(names)
-                .for_each(|(op, name)| add(op(f64), name));
+            ops.iter().zip(names).for_each(|(op, name)| add(op(f64), name));
         }
         for (f64, names) in [
-            (
-                false,
-                [Vfmadd213ps, Vfmadd231ps, Vfnmadd213ps, Vfnmadd231ps],
-            ),
+            (false, [Vfmadd213ps, Vfmadd231ps, Vfnmadd213ps, Vfnmadd231ps]),
             (true, [Vfmadd213pd, Vfmadd231pd, Vfnmadd213pd, Vfnmadd231pd]),
         ] {
             let ops = [Op::fma213, Op::fma231, Op::fnma213, Op::fnma231];
-            ops.iter()
-                .zip(names)
-                .for_each(|(op, name)| add(op(f64), name));
+            ops.iter().zip(names).for_each(|(op, name)| add(op(f64), name));
         }
         for (op, name) in [
             (Op::ADD_D, Vpaddd),
@@ -188,11 +167,7 @@ fn vector_instructions_decode_to_themselves() {
                 (false, false) => asm.op3(op, width, dst, a, b),
             });
             let i = decode(&bytes);
-            assert_eq!(
-                (i.mnemonic(), i.len()),
-                (mnemonic, bytes.len()),
-                "{bytes:02X?}"
-            );
+            assert_eq!((i.mnemonic(), i.len()), (mnemonic, bytes.len()), "{bytes:02X?}");
             assert_eq!(i.op_register(0), register(dst, width));
             if !is_two {
                 assert_eq!(i.op_register(1), register(a, width));
@@ -206,11 +181,7 @@ fn vector_instructions_decode_to_themselves() {
                     assert_eq!(i.is_broadcast(), matches!(b, Rm::Broadcast(_)));
                 }
             }
-            let expected = if masked {
-                Register::K0 + mask.0 as u32
-            } else {
-                Register::None
-            };
+            let expected = if masked { Register::K0 + mask.0 as u32 } else { Register::None };
             assert_eq!(i.op_mask(), expected);
             assert_eq!(i.zeroing_masking(), masked && zero);
         }
@@ -235,6 +206,23 @@ fn special_forms_decode_to_themselves() {
             let i = one(&|asm| asm.op2(Op::broadcast(true), Width::Y, dst, Rm::Mem(m)));
             assert_eq!(i.mnemonic(), Mnemonic::Vbroadcastsd);
             check_mem(&i, m);
+            for (half, vex, upper) in [
+                (16, Mnemonic::Vextractf128, Mnemonic::Vextractf32x4),
+                (8, Mnemonic::Vpshufd, Mnemonic::Vpshufd),
+                (4, Mnemonic::Vpshufd, Mnemonic::Vpshufd),
+            ] {
+                let i = one(&|asm| asm.upper(half, dst, a));
+                assert_eq!(i.mnemonic(), if isa == Isa::Evex { upper } else { vex });
+                assert_eq!(i.op0_register(), register(dst, Width::X));
+                let from = if half == 16 { Width::Y } else { Width::X };
+                assert_eq!(i.op1_register(), register(a, from));
+            }
+            let i = one(&|asm| asm.store(Op::store_one(false), Width::X, m, a, NO_MASK));
+            assert_eq!((i.mnemonic(), i.op1_register()), (Mnemonic::Vmovss, register(a, Width::X)));
+            check_mem(&i, m);
+            let i = one(&|asm| asm.store(Op::store_one(true), Width::X, m, a, NO_MASK));
+            assert_eq!(i.mnemonic(), Mnemonic::Vmovsd);
+            check_mem(&i, m);
             let i = one(&|asm| asm.op2(Op::BYTES_TO_LANES, Width::Y, dst, Rm::Mem(m)));
             assert_eq!(i.mnemonic(), Mnemonic::Vpmovzxbd);
             check_mem(&i, m);
@@ -256,10 +244,7 @@ fn special_forms_decode_to_themselves() {
             assert_eq!(i.mnemonic(), Mnemonic::Vpsrlq);
             let i = one(&|asm| asm.op2_imm(Op::round(false), Width::Y, dst, Rm::Mem(m), 8));
             let names = [Mnemonic::Vroundps, Mnemonic::Vrndscaleps];
-            assert_eq!(
-                (i.mnemonic(), i.immediate8()),
-                (names[(isa == Isa::Evex) as usize], 8)
-            );
+            assert_eq!((i.mnemonic(), i.immediate8()), (names[(isa == Isa::Evex) as usize], 8));
             check_mem(&i, m);
             let i = one(&|asm| asm.op2_imm(Op::round(true), Width::Y, dst, Rm::Reg(b), 9));
             let names = [Mnemonic::Vroundpd, Mnemonic::Vrndscalepd];
@@ -268,51 +253,28 @@ fn special_forms_decode_to_themselves() {
                 (names[(isa == Isa::Evex) as usize], register(b, Width::Y))
             );
         }
-        let (dst, a, b) = (
-            v(&mut rng, Isa::Vex),
-            v(&mut rng, Isa::Vex),
-            v(&mut rng, Isa::Vex),
-        );
+        let (dst, a, b) = (v(&mut rng, Isa::Vex), v(&mut rng, Isa::Vex), v(&mut rng, Isa::Vex));
         let vex = |emit: &dyn Fn(&mut Asm)| decode(&emitted(Isa::Vex, |asm| emit(asm)));
         let i = vex(&|asm| asm.op3_imm(Op::blendv(false), Width::Y, dst, a, Rm::Reg(b), 5 << 4));
-        assert_eq!(
-            (i.mnemonic(), i.op3_register()),
-            (Mnemonic::Vblendvps, Register::YMM5)
-        );
+        assert_eq!((i.mnemonic(), i.op3_register()), (Mnemonic::Vblendvps, Register::YMM5));
         let i = vex(&|asm| asm.op3_imm(Op::cmp(true), Width::Y, dst, a, Rm::Mem(m), 1));
-        assert_eq!(
-            (i.mnemonic(), i.op0_register()),
-            (Mnemonic::Vcmppd, register(dst, Width::Y))
-        );
+        assert_eq!((i.mnemonic(), i.op0_register()), (Mnemonic::Vcmppd, register(dst, Width::Y)));
         let i = vex(&|asm| asm.op3(Op::mask_load(false), Width::Y, dst, a, Rm::Mem(m)));
-        assert_eq!(
-            (i.mnemonic(), i.op1_register()),
-            (Mnemonic::Vmaskmovps, register(a, Width::Y))
-        );
+        assert_eq!((i.mnemonic(), i.op1_register()), (Mnemonic::Vmaskmovps, register(a, Width::Y)));
         check_mem(&i, m);
         let i = vex(&|asm| asm.op3(Op::mask_store(true), Width::Y, dst, a, Rm::Mem(m)));
         assert_eq!(
             (i.mnemonic(), i.op2_register()),
             (Mnemonic::Vmaskmovpd, register(dst, Width::Y))
         );
-        let (dst, a, b) = (
-            v(&mut rng, Isa::Evex),
-            v(&mut rng, Isa::Evex),
-            v(&mut rng, Isa::Evex),
-        );
+        let (dst, a, b) = (v(&mut rng, Isa::Evex), v(&mut rng, Isa::Evex), v(&mut rng, Isa::Evex));
         let k = Mask(1 + rng.below(7) as u8);
         let evex = |emit: &dyn Fn(&mut Asm)| decode(&emitted(Isa::Evex, |asm| emit(asm)));
         let i = evex(&|asm| asm.cmp_mask(Op::cmp(false), Width::Z, k, a, Rm::Broadcast(m), 1));
-        assert_eq!(
-            (i.mnemonic(), i.op0_register()),
-            (Mnemonic::Vcmpps, Register::K0 + k.0 as u32)
-        );
+        assert_eq!((i.mnemonic(), i.op0_register()), (Mnemonic::Vcmpps, Register::K0 + k.0 as u32));
         check_mem(&i, m);
         let i = evex(&|asm| asm.cmp_mask(Op::cmp_int(true), Width::Z, k, a, Rm::Reg(b), 1));
-        assert_eq!(
-            (i.mnemonic(), i.op2_register()),
-            (Mnemonic::Vpcmpd, register(b, Width::Z))
-        );
+        assert_eq!((i.mnemonic(), i.op2_register()), (Mnemonic::Vpcmpd, register(b, Width::Z)));
         let i = evex(&|asm| asm.cmp_mask(Op::cmp_int(false), Width::Z, k, a, Rm::Reg(b), 1));
         assert_eq!(i.mnemonic(), Mnemonic::Vpcmpud);
         let i =
@@ -328,11 +290,14 @@ fn special_forms_decode_to_themselves() {
         let i = evex(&|asm| asm.op2(Op::mask_to_lanes(true), Width::Z, dst, Rm::Reg(Vec(k.0))));
         assert_eq!(i.mnemonic(), Mnemonic::Vpmovm2q);
         let i = evex(&|asm| asm.store(Op::LANES_TO_BYTES, Width::Z, m, a, k));
-        assert_eq!(
-            (i.mnemonic(), i.op_mask()),
-            (Mnemonic::Vpmovdb, Register::K0 + k.0 as u32)
-        );
+        assert_eq!((i.mnemonic(), i.op_mask()), (Mnemonic::Vpmovdb, Register::K0 + k.0 as u32));
         check_mem(&i, m);
+        let i = evex(&|asm| asm.upper(32, dst, a));
+        assert_eq!(
+            (i.mnemonic(), i.op0_register()),
+            (Mnemonic::Vextractf64x4, register(dst, Width::Y))
+        );
+        assert_eq!(i.op1_register(), register(a, Width::Z));
         let i = evex(&|asm| asm.op2(Op::BYTE_TO_ALL, Width::Z, dst, Rm::Mem(m)));
         assert_eq!(i.mnemonic(), Mnemonic::Vpbroadcastb);
         check_mem(&i, m);
@@ -342,15 +307,9 @@ fn special_forms_decode_to_themselves() {
             (Mnemonic::Vptestmb, Register::K0 + k.0 as u32)
         );
         let i = evex(&|asm| asm.op3(Op::TEST_D, Width::Y, Vec(k.0), a, Rm::Reg(b)));
-        assert_eq!(
-            (i.mnemonic(), i.op2_register()),
-            (Mnemonic::Vptestmd, register(b, Width::Y))
-        );
+        assert_eq!((i.mnemonic(), i.op2_register()), (Mnemonic::Vptestmd, register(b, Width::Y)));
         let i = evex(&|asm| asm.store(Op::store(true), Width::Z, m, a, k));
-        assert_eq!(
-            (i.mnemonic(), i.op_mask()),
-            (Mnemonic::Vmovupd, Register::K0 + k.0 as u32)
-        );
+        assert_eq!((i.mnemonic(), i.op_mask()), (Mnemonic::Vmovupd, Register::K0 + k.0 as u32));
         check_mem(&i, m);
     }
 }
@@ -375,19 +334,13 @@ fn general_instructions_decode_to_themselves() {
             (Mnemonic::Mov, gpr(a), gpr(b))
         );
         let i = one(&|asm| asm.mov_load_u32(a, m));
-        assert_eq!(
-            (i.mnemonic(), i.op0_register()),
-            (Mnemonic::Mov, gpr(a).full_register32())
-        );
+        assert_eq!((i.mnemonic(), i.op0_register()), (Mnemonic::Mov, gpr(a).full_register32()));
         check_mem(&i, m);
         let i = one(&|asm| asm.mov_load_i32(a, m));
         assert_eq!((i.mnemonic(), i.op0_register()), (Mnemonic::Movsxd, gpr(a)));
         check_mem(&i, m);
         let i = one(&|asm| asm.mov_mem_imm(m, imm));
-        assert_eq!(
-            (i.mnemonic(), i.immediate(1) as i64),
-            (Mnemonic::Mov, imm as i64)
-        );
+        assert_eq!((i.mnemonic(), i.immediate(1) as i64), (Mnemonic::Mov, imm as i64));
         check_mem(&i, m);
         let i = one(&|asm| asm.lea(a, m));
         assert_eq!(i.mnemonic(), Mnemonic::Lea);
@@ -413,27 +366,18 @@ fn general_instructions_decode_to_themselves() {
         let i = one(&|asm| asm.neg(a));
         assert_eq!((i.mnemonic(), i.op0_register()), (Mnemonic::Neg, gpr(a)));
         let i = one(&|asm| asm.add_mem_imm(m, imm));
-        assert_eq!(
-            (i.mnemonic(), i.immediate(1) as i64),
-            (Mnemonic::Add, imm as i64)
-        );
+        assert_eq!((i.mnemonic(), i.immediate(1) as i64), (Mnemonic::Add, imm as i64));
         check_mem(&i, m);
         let i = one(&|asm| asm.cmp_imm(a, imm));
         assert_eq!((i.mnemonic(), i.op0_register()), (Mnemonic::Cmp, gpr(a)));
         let i = one(&|asm| asm.cmp_mem_imm(m, imm));
-        assert_eq!(
-            (i.mnemonic(), i.immediate(1) as i64),
-            (Mnemonic::Cmp, imm as i64)
-        );
+        assert_eq!((i.mnemonic(), i.immediate(1) as i64), (Mnemonic::Cmp, imm as i64));
         check_mem(&i, m);
         let i = one(&|asm| asm.cmp_byte_imm(m, 0));
         assert_eq!((i.mnemonic(), i.memory_size().size()), (Mnemonic::Cmp, 1));
         check_mem(&i, m);
         let i = one(&|asm| asm.test32(a));
-        assert_eq!(
-            (i.mnemonic(), i.op0_register()),
-            (Mnemonic::Test, gpr(a).full_register32())
-        );
+        assert_eq!((i.mnemonic(), i.op0_register()), (Mnemonic::Test, gpr(a).full_register32()));
         let i = one(&|asm| asm.call(a));
         assert_eq!((i.mnemonic(), i.op0_register()), (Mnemonic::Call, gpr(a)));
         let i = one(&|asm| asm.push(a));
@@ -442,24 +386,12 @@ fn general_instructions_decode_to_themselves() {
         assert_eq!((i.mnemonic(), i.op0_register()), (Mnemonic::Pop, gpr(a)));
         let k = Mask(1 + rng.below(7) as u8);
         let i = one(&|asm| asm.kmovd(k, a));
-        assert_eq!(
-            (i.mnemonic(), i.op0_register()),
-            (Mnemonic::Kmovd, Register::K0 + k.0 as u32)
-        );
+        assert_eq!((i.mnemonic(), i.op0_register()), (Mnemonic::Kmovd, Register::K0 + k.0 as u32));
         assert_eq!(i.op1_register(), gpr(a).full_register32());
     }
-    assert_eq!(
-        decode(&emitted(Isa::Vex, Asm::vzeroupper)).mnemonic(),
-        Mnemonic::Vzeroupper
-    );
-    assert_eq!(
-        decode(&emitted(Isa::Vex, Asm::ret)).mnemonic(),
-        Mnemonic::Ret
-    );
-    assert_eq!(
-        decode(&emitted(Isa::Vex, Asm::align_stack)).mnemonic(),
-        Mnemonic::And
-    );
+    assert_eq!(decode(&emitted(Isa::Vex, Asm::vzeroupper)).mnemonic(), Mnemonic::Vzeroupper);
+    assert_eq!(decode(&emitted(Isa::Vex, Asm::ret)).mnemonic(), Mnemonic::Ret);
+    assert_eq!(decode(&emitted(Isa::Vex, Asm::align_stack)).mnemonic(), Mnemonic::And);
 }
 
 #[test]
@@ -470,31 +402,15 @@ fn jumps_and_pool_reach_their_targets() {
     assert_eq!(asm.pooled(&1.5f32.to_le_bytes()), constant);
     let end = asm.label();
     asm.jump_if(If::NotEqual, end);
-    asm.op3_imm(
-        Op::cmp(false),
-        Width::Z,
-        Vec(1),
-        Vec(2),
-        Rm::Broadcast(constant),
-        1,
-    );
+    asm.op3_imm(Op::cmp(false), Width::Z, Vec(1), Vec(2), Rm::Broadcast(constant), 1);
     let second = asm.len();
-    asm.op3(
-        Op::add(false),
-        Width::Z,
-        Vec(1),
-        Vec(2),
-        Rm::Broadcast(Mem::Pool(4)),
-    );
+    asm.op3(Op::add(false), Width::Z, Vec(1), Vec(2), Rm::Broadcast(Mem::Pool(4)));
     asm.bind(end);
     let n = asm.len();
     asm.ret();
     let bytes = asm.finish();
     let jump = decode(&bytes);
-    assert_eq!(
-        (jump.mnemonic(), jump.near_branch64()),
-        (Mnemonic::Jne, n as u64)
-    );
+    assert_eq!((jump.mnemonic(), jump.near_branch64()), (Mnemonic::Jne, n as u64));
     let read = |at: u64| f32::from_le_bytes(bytes[at as usize..][..4].try_into().unwrap());
     let i = decode(&bytes[jump.len()..]);
     assert_eq!(read(i.ip_rel_memory_address() + jump.len() as u64), 1.5);
