@@ -152,10 +152,14 @@ fn step(p: &Gru, h: &Array, x: &Array) -> Array {
 
 /// xs: [time, inputs] -> all states [time, hidden].
 fn sequence(p: &Gru, h0: &Array, xs: &Array) -> Array {
-    scan(|h, x| {
-        let h = step(p, h, x);
-        (h.clone(), h)
-    }, h0, xs)
+    scan(
+        |h, x| {
+            let h = step(p, h, x);
+            (h.clone(), h)
+        },
+        h0,
+        xs,
+    )
     .1
 }
 
@@ -223,7 +227,8 @@ fn measure(workload: &Workload, engine: Engine, budget: Duration, check: bool) -
     let params = init(&random::key(0), workload);
     let Workload { steps, inputs, hidden, batch, .. } = *workload;
     let leading: &[usize] = if batch > 0 { &[batch] } else { &[] };
-    let draw = |seed: i64, shape: &[usize]| random::normal(&random::key(seed), [leading, shape].concat());
+    let draw =
+        |seed: i64, shape: &[usize]| random::normal(&random::key(seed), [leading, shape].concat());
     let h0 = draw(1, &[hidden]) * 0.1;
     let wide = |x: &Array| x.to(DType::F64);
     let params64 = rondeau::tree::map(&params, wide);

@@ -168,7 +168,8 @@ impl Error {
 
     /// A Rust number that the array's element type cannot hold.
     pub(crate) fn literal(op: &str, literal: &str, array: &str) -> Error {
-        let headline = format!("`{op}`: the number {literal} does not fit the array's element type");
+        let headline =
+            format!("`{op}`: the number {literal} does not fit the array's element type");
         Error::new(ErrorKind::DType, headline)
             .detail(format!("the array is {array}"))
             .help("convert the array first, for example with `.to(DType::F32)`")
@@ -349,16 +350,22 @@ impl Error {
 
     /// A value is asked of a variable of a program that is being traced.
     pub(crate) fn traced(what: &str, aval: &str) -> Error {
-        Error::new(ErrorKind::Traced, format!("`{what}` needs a value, and this array has none yet"))
-            .detail(format!("it is a variable of type {aval} of the program being traced"))
-            .help("use `select` or `cond` to choose by data, or read values outside the function")
+        Error::new(
+            ErrorKind::Traced,
+            format!("`{what}` needs a value, and this array has none yet"),
+        )
+        .detail(format!("it is a variable of type {aval} of the program being traced"))
+        .help("use `select` or `cond` to choose by data, or read values outside the function")
     }
 
     /// A traced variable is used after its trace has ended.
     pub(crate) fn leaked(aval: &str) -> Error {
-        Error::new(ErrorKind::Traced, "a traced variable is used outside the function it belongs to")
-            .detail(format!("it is a variable of type {aval}"))
-            .help("return the value from the function instead of storing it elsewhere")
+        Error::new(
+            ErrorKind::Traced,
+            "a traced variable is used outside the function it belongs to",
+        )
+        .detail(format!("it is a variable of type {aval}"))
+        .help("return the value from the function instead of storing it elsewhere")
     }
 
     /// Values are read as another element type than they have.
@@ -453,7 +460,13 @@ impl Error {
     }
 
     /// A tangent or cotangent that does not fit its value.
-    pub(crate) fn derivative_type(op: &str, what: &str, path: &str, need: &str, got: &str) -> Error {
+    pub(crate) fn derivative_type(
+        op: &str,
+        what: &str,
+        path: &str,
+        need: &str,
+        got: &str,
+    ) -> Error {
         Error::new(ErrorKind::Derivative, format!("`{op}`: the {what} must have its value's type"))
             .detail(format!("the value {path} is {need}"))
             .detail(format!("its {what} is {got}"))
@@ -487,9 +500,12 @@ impl Error {
 
     /// A user's own derivative rule returns the wrong tree or types.
     pub(crate) fn custom_rule(rule: &str, path: &str, need: &str, got: &str) -> Error {
-        Error::new(ErrorKind::Derivative, format!("the {rule} rule returns another type than it must"))
-            .detail(format!("{path} must be {need}"))
-            .detail(format!("{path} is {got}"))
+        Error::new(
+            ErrorKind::Derivative,
+            format!("the {rule} rule returns another type than it must"),
+        )
+        .detail(format!("{path} must be {need}"))
+        .detail(format!("{path} is {got}"))
     }
 
     /// Mapped axes differ in size.
@@ -516,14 +532,18 @@ impl Error {
 
     /// Axes that do not have the structure of what they describe.
     pub(crate) fn vmap_axes(what: &str, axes: &str, tree: &str) -> Error {
-        Error::new(ErrorKind::Tree, format!("`vmap`: the {what} do not fit the structure they describe"))
-            .detail(format!("the axes are {axes}"))
-            .detail(format!("the structure is {tree}"))
+        Error::new(
+            ErrorKind::Tree,
+            format!("`vmap`: the {what} do not fit the structure they describe"),
+        )
+        .detail(format!("the axes are {axes}"))
+        .detail(format!("the structure is {tree}"))
     }
 
     /// An output is declared shared by all examples, but differs between them.
     pub(crate) fn vmap_out_shared(path: &str) -> Error {
-        let headline = format!("`vmap`: {path} differs between examples, so it needs an output axis");
+        let headline =
+            format!("`vmap`: {path} differs between examples, so it needs an output axis");
         Error::new(ErrorKind::Shape, headline).help("give it an axis in `.out_axes(..)`")
     }
 
@@ -552,8 +572,6 @@ impl Error {
 
     /// A program that breaks a rule of the language.
     pub(crate) fn ill_formed(fault: impl Into<String>, around: &str) -> Error {
-        around
-            .lines()
-            .fold(Error::new(ErrorKind::Parse, fault), |error, line| error.detail(line))
+        around.lines().fold(Error::new(ErrorKind::Parse, fault), |error, line| error.detail(line))
     }
 }

@@ -155,9 +155,7 @@ pub fn leaves<T: Tree>(tree: &T) -> Vec<&Array> {
 /// The leaves with their paths, in order.
 pub fn leaves_with_paths<T: Tree>(tree: &T) -> Vec<(String, &Array)> {
     let mut leaves = Vec::new();
-    tree.visit(&mut Path::new(), &mut |path, leaf| {
-        leaves.push((path.to_string(), leaf))
-    });
+    tree.visit(&mut Path::new(), &mut |path, leaf| leaves.push((path.to_string(), leaf)));
     leaves
 }
 
@@ -183,11 +181,7 @@ pub fn map2<T: Tree>(left: &T, right: &T, mut f: impl FnMut(&Array, &Array) -> A
         return Err(Error::trees_differ("map2", "both trees", &need, &got));
     }
     let mut others = leaves(right).into_iter();
-    let mut next = || {
-        others
-            .next()
-            .expect("internal: trees of one structure differ in leaves")
-    };
+    let mut next = || others.next().expect("internal: trees of one structure differ in leaves");
     Ok(map(left, |leaf| f(leaf, next())))
 }
 
@@ -195,8 +189,7 @@ pub fn map2<T: Tree>(left: &T, right: &T, mut f: impl FnMut(&Array, &Array) -> A
 /// fields; leaves as `*`.
 pub fn structure_of<T: Tree>(tree: &T) -> String {
     let mut text = String::new();
-    tree.structure(&mut text)
-        .expect("internal: a string takes all text");
+    tree.structure(&mut text).expect("internal: a string takes all text");
     text
 }
 
@@ -209,9 +202,7 @@ pub fn rebuild<T: Tree>(template: &T, leaves: impl IntoIterator<Item = Array>) -
     let mut used = 0;
     let tree = map(template, |_| {
         used += 1;
-        leaves
-            .next()
-            .unwrap_or_else(|| wrong_count(template, used - 1))
+        leaves.next().unwrap_or_else(|| wrong_count(template, used - 1))
     });
     match leaves.count() {
         0 => tree,
@@ -234,11 +225,7 @@ pub fn display<T: Tree>(tree: &T) -> impl fmt::Display {
         .map(|(path, leaf)| (path, format!("{leaf:?}")))
         .collect();
     fmt::from_fn(move |f| {
-        let width = lines
-            .iter()
-            .map(|(path, _)| path.chars().count())
-            .max()
-            .unwrap_or(0);
+        let width = lines.iter().map(|(path, _)| path.chars().count()).max().unwrap_or(0);
         for (line, (path, leaf)) in lines.iter().enumerate() {
             let end = if line > 0 { "\n" } else { "" };
             let gap = if width > 0 { "  " } else { "" };
@@ -368,10 +355,7 @@ impl<T: Tree> Tree for BTreeMap<String, T> {
 
     fn map(&self, path: &mut Path, f: &mut dyn FnMut(&Path, &Array) -> Array) -> Self {
         let mapped = |(key, tree): (&String, &T)| {
-            (
-                key.clone(),
-                path.within(key.clone(), |path| tree.map(path, f)),
-            )
+            (key.clone(), path.within(key.clone(), |path| tree.map(path, f)))
         };
         self.iter().map(mapped).collect()
     }
@@ -510,12 +494,7 @@ mod tests {
     }
 
     fn cell(first: usize) -> Cell {
-        Cell {
-            wz: leaf(first),
-            bias: Some(leaf(first + 1)),
-            width: 4,
-            r#type: leaf(first + 2),
-        }
+        Cell { wz: leaf(first), bias: Some(leaf(first + 1)), width: 4, r#type: leaf(first + 2) }
     }
 
     /// Checks that `map` goes the way of `visit`, keeps the structure, and that the leaves of
@@ -523,13 +502,7 @@ mod tests {
     fn check<T: Tree>(tree: &T, structure: &str, paths: &[&str]) {
         assert_eq!(structure_of(tree), structure);
         let found = leaves_with_paths(tree);
-        assert_eq!(
-            found
-                .iter()
-                .map(|(path, _)| path.as_str())
-                .collect::<Vec<_>>(),
-            paths
-        );
+        assert_eq!(found.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), paths);
         let sizes: Vec<usize> = leaves(tree).into_iter().map(size).collect();
         assert_eq!(sizes, (1..=paths.len()).collect::<Vec<_>>());
         assert_eq!(count(tree), paths.len());
@@ -542,16 +515,9 @@ mod tests {
         });
         assert_eq!(path, Path::named("root"), "every push is popped");
         let rooted = |path: &&str| {
-            if path.is_empty() {
-                "root".into()
-            } else {
-                format!("root.{path}")
-            }
+            if path.is_empty() { "root".into() } else { format!("root.{path}") }
         };
-        assert_eq!(
-            mapped_paths,
-            paths.iter().map(rooted).collect::<Vec<String>>()
-        );
+        assert_eq!(mapped_paths, paths.iter().map(rooted).collect::<Vec<String>>());
         assert_eq!(structure_of(&mapped), structure);
         let sizes: Vec<usize> = leaves(&mapped).into_iter().map(size).collect();
         assert_eq!(sizes, (11..11 + paths.len()).collect::<Vec<_>>());
@@ -570,16 +536,7 @@ mod tests {
         check(&vec![Some(leaf(1)), None], "[Some(*), None]", &["0"]);
         check(&Vec::<Array>::new(), "[]", &[]);
         check(&Box::new((leaf(1),)), "(*)", &["0"]);
-        let eight = (
-            leaf(1),
-            leaf(2),
-            leaf(3),
-            leaf(4),
-            leaf(5),
-            leaf(6),
-            leaf(7),
-            leaf(8),
-        );
+        let eight = (leaf(1), leaf(2), leaf(3), leaf(4), leaf(5), leaf(6), leaf(7), leaf(8));
         let paths = ["0", "1", "2", "3", "4", "5", "6", "7"];
         check(&eight, "(*, *, *, *, *, *, *, *)", &paths);
     }
@@ -587,12 +544,8 @@ mod tests {
     #[test]
     fn maps_go_by_their_keys() {
         let keys = ["a", "b.c", "d\"", "e", "f"];
-        let entries = || {
-            keys.iter()
-                .rev()
-                .enumerate()
-                .map(|(i, key)| (key.to_string(), leaf(5 - i)))
-        };
+        let entries =
+            || keys.iter().rev().enumerate().map(|(i, key)| (key.to_string(), leaf(5 - i)));
         let structure = r#"{"a": *, "b.c": *, "d\"": *, "e": *, "f": *}"#;
         check(&entries().collect::<BTreeMap<_, _>>(), structure, &keys);
         check(&entries().collect::<HashMap<_, _>>(), structure, &keys);
@@ -604,23 +557,10 @@ mod tests {
         check(&cell(1), structure, &["wz", "bias", "type"]);
         let pair = Pair([leaf(1), leaf(2)], "tag", Box::new(leaf(3)));
         check(&pair, r#"Pair([*, *], "tag", *)"#, &["0.0", "0.1", "2"]);
-        let wrapped: Wrapped<'_, Array, u8> = Wrapped {
-            inner: (leaf(1),),
-            tag: PhantomData,
-        };
-        check(
-            &wrapped,
-            "Wrapped { inner: (*), tag: PhantomData<&u8> }",
-            &["inner.0"],
-        );
-        let list = List {
-            head: leaf(2),
-            tail: None,
-        };
-        let list = List {
-            head: leaf(1),
-            tail: Some(Box::new(list)),
-        };
+        let wrapped: Wrapped<'_, Array, u8> = Wrapped { inner: (leaf(1),), tag: PhantomData };
+        check(&wrapped, "Wrapped { inner: (*), tag: PhantomData<&u8> }", &["inner.0"]);
+        let list = List { head: leaf(2), tail: None };
+        let list = List { head: leaf(1), tail: Some(Box::new(list)) };
         let structure = "List { head: *, tail: Some(List { head: *, tail: None }) }";
         check(&list, structure, &["head", "tail.head"]);
         check(&(Nothing, leaf(1)), "(Nothing, *)", &["1"]);
@@ -629,21 +569,13 @@ mod tests {
     #[test]
     fn map2_pairs_leaves() {
         let sum = map2(&cell(1), &cell(10), |a, b| leaf(size(a) + size(b))).unwrap();
-        assert_eq!(
-            leaves(&sum).into_iter().map(size).collect::<Vec<_>>(),
-            [11, 13, 15]
-        );
+        assert_eq!(leaves(&sum).into_iter().map(size).collect::<Vec<_>>(), [11, 13, 15]);
     }
 
     #[test]
     fn map2_shows_both_structures() {
-        let other = Cell {
-            bias: None,
-            ..cell(1)
-        };
-        let Err(error) = map2(&cell(1), &other, |a, _| a.clone()) else {
-            panic!("they differ")
-        };
+        let other = Cell { bias: None, ..cell(1) };
+        let Err(error) = map2(&cell(1), &other, |a, _| a.clone()) else { panic!("they differ") };
         assert_eq!(
             error.to_string(),
             "`map2`: both trees must have one structure\n  \
@@ -670,10 +602,7 @@ mod tests {
     fn display_has_a_line_for_each_leaf() {
         let (short, long) = (leaf(1), leaf(2));
         let tree = BTreeMap::from([("a".to_string(), vec![]), ("long".to_string(), vec![long])]);
-        assert_eq!(
-            display(&tree).to_string(),
-            format!("long.0  {:?}", tree["long"][0])
-        );
+        assert_eq!(display(&tree).to_string(), format!("long.0  {:?}", tree["long"][0]));
         assert_eq!(display(&short).to_string(), format!("{short:?}"));
         assert_eq!(display(&()).to_string(), "");
         let lines = display(&cell(1)).to_string();

@@ -77,11 +77,7 @@ pub(super) fn checked<T: Tree>(tree: T) -> Result<T> {
 }
 
 /// The result, or the function's own result with the mistake in every leaf.
-pub(super) fn settle<F, Args>(
-    f: &F,
-    args: Args::Refs<'_>,
-    result: Result<F::Output>,
-) -> F::Output
+pub(super) fn settle<F, Args>(f: &F, args: Args::Refs<'_>, result: Result<F::Output>) -> F::Output
 where
     F: Function<Args>,
     Args: Arguments,

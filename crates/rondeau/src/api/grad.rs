@@ -112,11 +112,7 @@ macro_rules! wrt {
 wrt!(Grad ValueAndGrad ValueAndGradAux);
 
 /// The value of a function whose first leaf is one number, and the number's gradient.
-fn differentiate<F, Args, S>(
-    f: &F,
-    args: Args::Refs<'_>,
-    by: S,
-) -> Result<(F::Output, S::Selected)>
+fn differentiate<F, Args, S>(f: &F, args: Args::Refs<'_>, by: S) -> Result<(F::Output, S::Selected)>
 where
     F: Function<Args>,
     Args: Arguments,
@@ -127,7 +123,11 @@ where
     let Selected { leaves, tree: by } = selected("grad", by, &args)?;
     let traced = trace_function(f, &args, &avals)?;
     let program = &traced.closed.program;
-    let number = program.output_avals().into_iter().next().unwrap_or(Aval::new(crate::buffer::DType::Bool, [0]));
+    let number = program
+        .output_avals()
+        .into_iter()
+        .next()
+        .unwrap_or(Aval::new(crate::buffer::DType::Bool, [0]));
     if !number.is_float() || number.rank() > 0 {
         return Err(Error::gradient_of(&number.to_string()));
     }

@@ -117,7 +117,12 @@ struct Setting<R, T> {
     selected: T,
 }
 
-fn set_up<F, Args, S>(f: &F, args: Args::Refs<'_>, by: S, op: &str) -> Result<Setting<F::Output, S::Selected>>
+fn set_up<F, Args, S>(
+    f: &F,
+    args: Args::Refs<'_>,
+    by: S,
+    op: &str,
+) -> Result<Setting<F::Output, S::Selected>>
 where
     F: Function<Args>,
     Args: Arguments,
@@ -146,9 +151,8 @@ fn float_output(op: &str, program: &Program) -> Result<Aval> {
 fn basis(b: &mut Builder, aval: &Aval) -> Atom {
     let n = aval.shape.count();
     let square = Shape::from([n, n]);
-    let [rows, columns] = [0, 1].map(|axis| {
-        b.bind1(Iota { dtype: DType::I32, shape: square.clone(), axis }, &[])
-    });
+    let [rows, columns] =
+        [0, 1].map(|axis| b.bind1(Iota { dtype: DType::I32, shape: square.clone(), axis }, &[]));
     let diagonal = b.binary(Binary::Eq, rows, columns);
     let ones = b.convert(diagonal, aval.dtype);
     b.reshape(ones, &aval.shape.prepend(n))

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::ir::{Aval, Builder, Program};
 use crate::prim::{Cotangent, Tangent};
 use crate::trace::{Array, apply, poisoned};
-use crate::transform::{Linearized, jvp_into, prune, self};
+use crate::transform::{self, Linearized, jvp_into, prune};
 use crate::tree::{self, Tree};
 
 /// Whether each leaf has a derivative.

@@ -145,7 +145,13 @@ fn floats(avals: &[Aval]) -> Vec<Aval> {
 
 /// The float leaves of a result that a rule returned; it must have the structure and types that
 /// `need` has.
-fn rule_result<T: Tree>(rule: &str, what: &str, need: &T, avals: &[Aval], got: &T) -> Result<Vec<Array>> {
+fn rule_result<T: Tree>(
+    rule: &str,
+    what: &str,
+    need: &T,
+    avals: &[Aval],
+    got: &T,
+) -> Result<Vec<Array>> {
     let (a, b) = (tree::structure_of(need), tree::structure_of(got));
     if a != b {
         return Err(Error::custom_rule(rule, what, &a, &b));
@@ -215,8 +221,7 @@ where
                 let dout = rule_result("custom_jvp", "the tangent", need, &out_avals, &dout)?;
                 Ok([owned(&out), dout].concat())
             })?;
-            let captured =
-                [traced.closed.captured.clone(), rule.captured.clone()].concat();
+            let captured = [traced.closed.captured.clone(), rule.captured.clone()].concat();
             let all: Result<Vec<Aval>> = captured.iter().map(Array::aval).collect();
             let all = all?;
             let prim = Call {

@@ -45,7 +45,12 @@ impl Axes {
     }
 
     /// The axis of each leaf, by its path. The first segments of the path choose.
-    fn of_paths(&self, paths: &[String], what: &str, structure: &str) -> Result<Vec<Option<isize>>> {
+    fn of_paths(
+        &self,
+        paths: &[String],
+        what: &str,
+        structure: &str,
+    ) -> Result<Vec<Option<isize>>> {
         let unfit = || Error::vmap_axes(what, &format!("{self:?}"), structure);
         match self {
             Axes::Shared => Ok(vec![None; paths.len()]),
@@ -75,7 +80,8 @@ impl Axes {
                 }
                 let mut found = Vec::new();
                 for path in paths {
-                    let field = fields.iter().find_map(|(name, axes)| Some((below(path, name)?, axes)));
+                    let field =
+                        fields.iter().find_map(|(name, axes)| Some((below(path, name)?, axes)));
                     found.extend(match field {
                         Some((rest, axes)) => axes.of_paths(&[rest], what, structure)?,
                         None => vec![None],
@@ -252,7 +258,8 @@ impl<F> Vmap<F> {
         let outputs = vmap_into(&mut b, program, size, &inputs);
         let mut atoms = Vec::new();
         for ((output, axis), path) in outputs.into_iter().zip(out_axes).zip(&paths) {
-            let path = if path.is_empty() { "the result".to_owned() } else { format!("result {path}") };
+            let path =
+                if path.is_empty() { "the result".to_owned() } else { format!("result {path}") };
             atoms.push(match (output, axis) {
                 (Batched::Shared(atom), None) => atom,
                 (Batched::Mapped(_), None) => return Err(Error::vmap_out_shared(&path)),

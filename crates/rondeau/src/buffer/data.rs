@@ -260,8 +260,10 @@ mod tests {
         assert_eq!(*x.slice(&[0, 1], &[2, 1], &[1, 2]).values::<i32>(), [1, 4]);
         assert_eq!(*x.row(1).broadcast(&[2, 3].into(), &[1]).values::<i32>(), [3, 4, 5, 3, 4, 5]);
         assert_eq!(*x.transpose(&[1, 0]).reshape(&[6].into()).values::<i32>(), [0, 3, 1, 4, 2, 5]);
-        assert_eq!(*Buffer::stack(&[x.row(1), x.row(0)], &[3].into(), DType::I32).values::<i32>(),
-            [3, 4, 5, 0, 1, 2]);
+        assert_eq!(
+            *Buffer::stack(&[x.row(1), x.row(0)], &[3].into(), DType::I32).values::<i32>(),
+            [3, 4, 5, 0, 1, 2]
+        );
     }
 
     #[test]

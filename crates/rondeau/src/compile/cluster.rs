@@ -82,9 +82,7 @@ fn class(program: &Program, eqn: usize, invariant: &[bool]) -> Class {
             Some(form) => Class::Product(form),
             None => Class::Alone,
         },
-        Prim::Reduce(reduce) => {
-            Class::Fold(program.aval(eqn.inputs[0]).shape, reduce.axes.clone())
-        }
+        Prim::Reduce(reduce) => Class::Fold(program.aval(eqn.inputs[0]).shape, reduce.axes.clone()),
         Prim::ArgReduce(reduce) => {
             Class::Fold(program.aval(eqn.inputs[0]).shape, vec![reduce.axis])
         }
@@ -243,7 +241,8 @@ impl Grouping<'_> {
             Class::Fold(space, axes) => {
                 let earliest = self.from_memory(eqn.inputs[0]);
                 let kind = Kind::Reduce(space, axes);
-                let known = (earliest..self.clusters.len()).find(|&c| self.clusters[c].kind == kind);
+                let known =
+                    (earliest..self.clusters.len()).find(|&c| self.clusters[c].kind == kind);
                 known.unwrap_or_else(|| self.open(kind))
             }
             Class::Alone => self.open(Kind::Alone),

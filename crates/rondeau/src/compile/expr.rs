@@ -101,8 +101,7 @@ impl Expr {
             }
             Prim::Threefry(_) => {
                 let [k0, k1, x0, x1] = [inputs[0], inputs[1], inputs[2], inputs[3]];
-                let word =
-                    |word| Node::Threefry { key: [k0, k1], counter: [x0, x1], word };
+                let word = |word| Node::Threefry { key: [k0, k1], counter: [x0, x1], word };
                 vec![self.push(word(0)), self.push(word(1))]
             }
             prim => panic!("internal: {} is not elementwise", prim.name()),

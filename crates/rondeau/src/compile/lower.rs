@@ -406,13 +406,20 @@ impl Lowerer {
         let mut map = Map { dims: shape.to_vec(), loads: expr.loads, dag: expr.nodes, stores };
         self.touch(map.loads.iter().chain(map.stores.iter().map(|store| &store.to)));
         collapse(&mut map);
-        self.note(format!("map {:?}: {n_nodes} nodes, {} loads, {} stores", map.dims, map.loads.len(), map.stores.len()));
+        self.note(format!(
+            "map {:?}: {n_nodes} nodes, {} loads, {} stores",
+            map.dims,
+            map.loads.len(),
+            map.stores.len()
+        ));
         // More axes than a kernel has become loops.
         let n_loops = map.dims.len().saturating_sub(MAX_DIMS);
         let outer: Vec<usize> = map.dims.drain(..n_loops).collect();
         let level = self.level();
         for view in map.loads.iter_mut().chain(map.stores.iter_mut().map(|store| &mut store.to)) {
-            for (i, stride) in view.strides.drain(..n_loops).collect::<Vec<_>>().into_iter().enumerate() {
+            for (i, stride) in
+                view.strides.drain(..n_loops).collect::<Vec<_>>().into_iter().enumerate()
+            {
                 *view = view.clone().advance(level + i, stride);
             }
         }
@@ -440,8 +447,7 @@ impl Lowerer {
         };
         let shape: Shape =
             if mat.rank == 1 { [mat.cols].into() } else { [mat.rows, mat.cols].into() };
-        let is_product =
-            |&&i: &&usize| matches!(body.program.eqns()[i].prim, Prim::DotGeneral(_));
+        let is_product = |&&i: &&usize| matches!(body.program.eqns()[i].prim, Prim::DotGeneral(_));
         let dots: Vec<usize> = cluster.eqns.iter().filter(is_product).copied().collect();
         let mut expr = Expr::default();
         let mut products = Vec::new();
@@ -453,8 +459,7 @@ impl Lowerer {
             products.push(product);
             expr.define(eqn.outputs[0], val);
         }
-        let rest: Vec<usize> =
-            cluster.eqns.iter().copied().filter(|i| !dots.contains(i)).collect();
+        let rest: Vec<usize> = cluster.eqns.iter().copied().filter(|i| !dots.contains(i)).collect();
         self.compute(body, &mut expr, &rest, &shape, &arrange);
         for node in &mut expr.nodes {
             // A vector is the one row of the kernel.
@@ -473,8 +478,7 @@ impl Lowerer {
             stores.len()
         ));
         let chains = Mat::chains_for(rows, cols, products.len());
-        let stmt =
-            Mat { rows, cols, chains, products, loads: expr.loads, dag: expr.nodes, stores };
+        let stmt = Mat { rows, cols, chains, products, loads: expr.loads, dag: expr.nodes, stores };
         self.touch(stmt.loads.iter().chain(stmt.stores.iter().map(|store| &store.to)));
         self.touch(stmt.products.iter().map(|product| &product.source));
         for product in &stmt.products {
@@ -533,7 +537,8 @@ impl Lowerer {
         if let Some((_, view)) = self.packs.get(&key).cloned() {
             return Weights::Packed(view, layout);
         }
-        let buffer = self.memory.elements_before(layout.len(), dtype, settled, self.begins[settled]);
+        let buffer =
+            self.memory.elements_before(layout.len(), dtype, settled, self.begins[settled]);
         let to = View::new(buffer, machine_dtype(dtype));
         self.touch([&weights, &to]);
         let pack = Pack { layout, from: weights, to: to.clone() };
@@ -553,10 +558,12 @@ impl Lowerer {
         let mut sorted = axes.to_vec();
         sorted.sort_unstable();
         let order = [&kept[..], &sorted].concat();
-        let is_fold =
-            |&&i: &&usize| matches!(body.program.eqns()[i].prim, Prim::Reduce(_) | Prim::ArgReduce(_));
+        let is_fold = |&&i: &&usize| {
+            matches!(body.program.eqns()[i].prim, Prim::Reduce(_) | Prim::ArgReduce(_))
+        };
         let folds: Vec<usize> = cluster.eqns.iter().filter(is_fold).copied().collect();
-        let rest: Vec<usize> = cluster.eqns.iter().copied().filter(|i| !folds.contains(i)).collect();
+        let rest: Vec<usize> =
+            cluster.eqns.iter().copied().filter(|i| !folds.contains(i)).collect();
         let mut expr = Expr::default();
         let arranged = order.clone();
         let arrange = move |view: View| {
@@ -610,13 +617,22 @@ impl Lowerer {
         }
         self.touch(stmt.loads.iter().chain(stmt.outputs.iter().map(|output| &output.to)));
         collapse_reduce(&mut stmt);
-        self.note(format!("reduce {:?} over {:?}: {} nodes", stmt.dims, stmt.reduced, stmt.dag.len()));
+        self.note(format!(
+            "reduce {:?} over {:?}: {} nodes",
+            stmt.dims,
+            stmt.reduced,
+            stmt.dag.len()
+        ));
         let n_loops = (stmt.dims.len() + stmt.reduced.len()).saturating_sub(MAX_DIMS);
         let n_loops = n_loops.min(stmt.dims.len());
         let outer: Vec<usize> = stmt.dims.drain(..n_loops).collect();
         let level = self.level();
-        for view in stmt.loads.iter_mut().chain(stmt.outputs.iter_mut().map(|output| &mut output.to)) {
-            for (i, stride) in view.strides.drain(..n_loops).collect::<Vec<_>>().into_iter().enumerate() {
+        for view in
+            stmt.loads.iter_mut().chain(stmt.outputs.iter_mut().map(|output| &mut output.to))
+        {
+            for (i, stride) in
+                view.strides.drain(..n_loops).collect::<Vec<_>>().into_iter().enumerate()
+            {
                 *view = view.clone().advance(level + i, stride);
             }
         }
@@ -726,14 +742,18 @@ impl Lowerer {
             count(&a_aval.shape, &dot.lhs_contract),
         );
         self.touch([&a, &b, &direct].into_iter().chain(init.as_ref()));
-        self.note(format!("gemm [{m}, {k}]·[{k}, {n}]{}", if n_batch > 0 { ", batched" } else { "" }));
+        self.note(format!(
+            "gemm [{m}, {k}]·[{k}, {n}]{}",
+            if n_batch > 0 { ", batched" } else { "" }
+        ));
         let batch: Vec<usize> = out_shape[..n_batch].to_vec();
         if out_shape.count() > 0 {
             let level = self.level();
             let moved = |view: &View| {
                 let (batch_strides, matrix) = view.strides.split_at(n_batch);
                 let still = View { strides: matrix.to_vec(), ..view.clone() };
-                let step = |view: View, (i, &stride): (usize, &i64)| view.advance(level + i, stride);
+                let step =
+                    |view: View, (i, &stride): (usize, &i64)| view.advance(level + i, stride);
                 batch_strides.iter().enumerate().fold(still, step)
             };
             let gemm = Gemm {
@@ -758,7 +778,14 @@ impl Lowerer {
     }
 
     /// A view with the axes (batch.., rows, columns), by a copy if the axes do not merge.
-    fn matrix(&mut self, view: View, aval: &Aval, batch: &[usize], rows: &[usize], cols: &[usize]) -> View {
+    fn matrix(
+        &mut self,
+        view: View,
+        aval: &Aval,
+        batch: &[usize],
+        rows: &[usize],
+        cols: &[usize],
+    ) -> View {
         if let Some(view) = matrix_view(&view, &aval.shape, batch, rows, cols) {
             return view;
         }
@@ -833,8 +860,12 @@ impl Lowerer {
         let dims = last.iter().map(|&axis| aval.shape[axis]).collect();
         self.touch([&from, &to]);
         self.note(format!("cumulative {dims:?}"));
-        let stmt =
-            Cumulative { combine: combine(running.fold), dims, from: arrange(&from), to: arrange(&to) };
+        let stmt = Cumulative {
+            combine: combine(running.fold),
+            dims,
+            from: arrange(&from),
+            to: arrange(&to),
+        };
         self.emit_rows(Stmt::Cumulative(stmt));
     }
 
@@ -861,7 +892,9 @@ impl Lowerer {
         let n_loops = dims.len().saturating_sub(MAX_DIMS);
         let outer: Vec<usize> = dims.drain(..n_loops).collect();
         for view in views {
-            for (i, stride) in view.strides.drain(..n_loops).collect::<Vec<_>>().into_iter().enumerate() {
+            for (i, stride) in
+                view.strides.drain(..n_loops).collect::<Vec<_>>().into_iter().enumerate()
+            {
                 *view = view.clone().advance(level + i, stride);
             }
         }
@@ -941,7 +974,14 @@ impl Lowerer {
     }
 
     /// The starts of a dynamic range as indices; they are clamped so that `sizes` fit.
-    fn starts(&mut self, body: &mut Body<'_>, starts: &[Atom], of: &View, shape: &Shape, sizes: &Shape) -> Vec<Index> {
+    fn starts(
+        &mut self,
+        body: &mut Body<'_>,
+        starts: &[Atom],
+        of: &View,
+        shape: &Shape,
+        sizes: &Shape,
+    ) -> Vec<Index> {
         let mut indices = Vec::new();
         for (axis, &start) in starts.iter().enumerate() {
             let (view, _) = self.operand(body, start);
@@ -965,7 +1005,13 @@ impl Lowerer {
         self.touch([&from, &to].into_iter().chain(indices.iter().map(|index| &index.view)));
         self.note(format!("dynamic slice {sizes}"));
         let out_of_bounds = OutOfBounds::Clip;
-        self.emit_rows(Stmt::Gather(Gather { dims: sizes.to_vec(), indices, out_of_bounds, from, to }));
+        self.emit_rows(Stmt::Gather(Gather {
+            dims: sizes.to_vec(),
+            indices,
+            out_of_bounds,
+            from,
+            to,
+        }));
     }
 
     fn dynamic_update(&mut self, body: &mut Body<'_>, eqn: &Eqn) {
@@ -1003,12 +1049,8 @@ impl Lowerer {
         let n_rest = shape.rank() - n_batch - 1;
         let strides = [&view.strides[..], &vec![0; n_rest]].concat();
         let n_k = aval.rank() - n_batch;
-        let points = [
-            &indexed.strides[..n_batch],
-            &vec![0; n_k],
-            &indexed.strides[n_batch + 1..],
-        ]
-        .concat();
+        let points =
+            [&indexed.strides[..n_batch], &vec![0; n_k], &indexed.strides[n_batch + 1..]].concat();
         let index = Index {
             view: view.strides(strides),
             len: shape[n_batch],
@@ -1037,7 +1079,13 @@ impl Lowerer {
         self.touch([&from, &to, &index.view]);
         self.note(format!("gather {}", out.shape));
         let dims = out.shape.to_vec();
-        self.emit_rows(Stmt::Gather(Gather { dims, indices: vec![index], out_of_bounds, from, to }));
+        self.emit_rows(Stmt::Gather(Gather {
+            dims,
+            indices: vec![index],
+            out_of_bounds,
+            from,
+            to,
+        }));
     }
 
     fn scatter(&mut self, body: &mut Body<'_>, eqn: &Eqn, scatter: &prim::Scatter) {
@@ -1292,8 +1340,11 @@ fn collapse_reduce(reduce: &mut Reduce) {
     let n_kept = reduce.dims.len();
     let mut loads: Vec<&mut View> = reduce.loads.iter_mut().collect();
     merge_dims(&mut reduce.reduced, &mut loads, n_kept);
-    let mut all: Vec<&mut View> =
-        reduce.loads.iter_mut().chain(reduce.outputs.iter_mut().map(|output| &mut output.to)).collect();
+    let mut all: Vec<&mut View> = reduce
+        .loads
+        .iter_mut()
+        .chain(reduce.outputs.iter_mut().map(|output| &mut output.to))
+        .collect();
     merge_dims(&mut reduce.dims, &mut all, 0);
 }
 

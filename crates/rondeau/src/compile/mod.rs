@@ -80,4 +80,3 @@ fn machine_dtype(dtype: DType) -> rondeau_machine::code::DType {
         DType::Bool => Machine::Bool,
     }
 }
-

@@ -119,7 +119,8 @@ pub(super) fn from_index(view: &View, axis: usize, index: usize) -> View {
 /// One stride for several axes taken together in row-major order, if there is one.
 pub(super) fn merged_stride(view: &View, shape: &Shape, axes: &[usize]) -> Option<i64> {
     let sizes: Shape = axes.iter().map(|&axis| shape[axis]).collect();
-    let part = View { strides: axes.iter().map(|&axis| view.strides[axis]).collect(), ..view.clone() };
+    let part =
+        View { strides: axes.iter().map(|&axis| view.strides[axis]).collect(), ..view.clone() };
     let merged = reshape(&part, &sizes, &Shape::from([sizes.count()]))?;
     Some(merged.strides[0])
 }

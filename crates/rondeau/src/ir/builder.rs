@@ -1,7 +1,7 @@
 //! Building a program, equation by equation.
 
 use super::print::is_name;
-use super::{Aval, Atom, Eqn, Program, Var};
+use super::{Atom, Aval, Eqn, Program, Var};
 use crate::buffer::Scalar;
 use crate::error::Misfit;
 use crate::prim::Prim;
@@ -67,7 +67,11 @@ impl Builder {
     ///
     /// # Errors
     /// [`Misfit`] if the inputs do not fit the primitive.
-    pub fn try_bind(&mut self, prim: impl Into<Prim>, inputs: &[Atom]) -> Result<Vec<Atom>, Misfit> {
+    pub fn try_bind(
+        &mut self,
+        prim: impl Into<Prim>,
+        inputs: &[Atom],
+    ) -> Result<Vec<Atom>, Misfit> {
         let prim = prim.into();
         let avals = prim.infer(&self.avals(inputs))?;
         let outputs: Vec<Var> = avals.into_iter().map(|aval| self.fresh(aval)).collect();

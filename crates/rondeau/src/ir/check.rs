@@ -20,22 +20,14 @@ impl Program {
     /// # Errors
     /// The first rule that is broken, with the equations around the fault.
     pub fn check(&self) -> Result<()> {
-        self.find_fault()
-            .map_err(|Fault { what, around }| Error::ill_formed(what, &around))
+        self.find_fault().map_err(|Fault { what, around }| Error::ill_formed(what, &around))
     }
 
     fn find_fault(&self) -> Result<(), Fault> {
         let mut bound = 0;
-        let at = |i| {
-            move |what| Fault {
-                what,
-                around: self.excerpt(i),
-            }
-        };
-        self.check_inputs(&mut bound).map_err(|what| Fault {
-            what,
-            around: self.excerpt_inputs(),
-        })?;
+        let at = |i| move |what| Fault { what, around: self.excerpt(i) };
+        self.check_inputs(&mut bound)
+            .map_err(|what| Fault { what, around: self.excerpt_inputs() })?;
         for (i, eqn) in self.eqns.iter().enumerate() {
             let name = eqn.prim.name();
             // First, since inferring types reads the bodies.
@@ -65,9 +57,7 @@ impl Program {
         let mut names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         names.retain(|name| !name.is_empty());
         if let Some(name) = names.iter().find(|name| !is_name(name)) {
-            return Err(format!(
-                "an input is named {name:?}, which does not read back"
-            ));
+            return Err(format!("an input is named {name:?}, which does not read back"));
         }
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -84,11 +74,7 @@ impl Program {
             self.bind(var, bound)?;
         }
         let inputs: Vec<Aval> = eqn.inputs.iter().map(|&atom| self.aval(atom)).collect();
-        let says: Vec<Aval> = eqn
-            .outputs
-            .iter()
-            .map(|&var| self.var_aval(var).clone())
-            .collect();
+        let says: Vec<Aval> = eqn.outputs.iter().map(|&var| self.var_aval(var).clone()).collect();
         fit(eqn, &inputs, &says)
     }
 
@@ -104,10 +90,9 @@ impl Program {
 
     fn is_bound(&self, atom: Atom, bound: usize) -> Result<(), String> {
         match atom {
-            Atom::Var(var) if var.index() >= bound => Err(format!(
-                "`{}` is read before it is bound",
-                self.print_var(var)
-            )),
+            Atom::Var(var) if var.index() >= bound => {
+                Err(format!("`{}` is read before it is bound", self.print_var(var)))
+            }
             Atom::Var(_) | Atom::Lit(_) => Ok(()),
         }
     }
@@ -132,28 +117,18 @@ impl Program {
 /// Whether an equation's outputs have the types that its primitive infers.
 pub(super) fn fit(eqn: &Eqn, inputs: &[Aval], says: &[Aval]) -> Result<(), String> {
     let name = eqn.prim.name();
-    let infers = eqn
-        .prim
-        .infer(inputs)
-        .map_err(|misfit| format!("`{name}`: {}", misfit.message))?;
+    let infers =
+        eqn.prim.infer(inputs).map_err(|misfit| format!("`{name}`: {}", misfit.message))?;
     if infers == says {
         return Ok(());
     }
-    Err(format!(
-        "`{name}` gives {}, and is said to give {}",
-        list(&infers),
-        list(says)
-    ))
+    Err(format!("`{name}` gives {}, and is said to give {}", list(&infers), list(says)))
 }
 
 fn list(avals: &[Aval]) -> String {
     match avals {
         [] => "nothing".to_owned(),
-        avals => avals
-            .iter()
-            .map(Aval::to_string)
-            .collect::<Vec<_>>()
-            .join(" "),
+        avals => avals.iter().map(Aval::to_string).collect::<Vec<_>>().join(" "),
     }
 }
 
@@ -183,10 +158,7 @@ mod tests {
     fn fault(edit: impl FnOnce(&mut Program)) -> String {
         let mut program = good();
         edit(&mut program);
-        program
-            .check()
-            .expect_err("the edit breaks a rule")
-            .to_string()
+        program.check().expect_err("the edit breaks a rule").to_string()
     }
 
     #[test]

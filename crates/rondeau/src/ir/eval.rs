@@ -79,18 +79,9 @@ impl Schedule {
             reads
         };
         let outputs = reads(&program.outputs);
-        let mut eqns: Vec<_> = program
-            .eqns
-            .iter()
-            .rev()
-            .map(|eqn| reads(&eqn.inputs))
-            .collect();
+        let mut eqns: Vec<_> = program.eqns.iter().rev().map(|eqn| reads(&eqn.inputs)).collect();
         eqns.reverse();
-        Schedule {
-            eqns,
-            outputs,
-            is_read,
-        }
+        Schedule { eqns, outputs, is_read }
     }
 
     fn run(&self, program: &Program, inputs: &[Buffer]) -> Vec<Buffer> {
@@ -123,10 +114,7 @@ impl Schedule {
                 }
             }
         }
-        self.outputs
-            .iter()
-            .map(|read| read.from(&mut env))
-            .collect()
+        self.outputs.iter().map(|read| read.from(&mut env)).collect()
     }
 }
 
@@ -184,10 +172,7 @@ mod tests {
         let y = b.mul(x, x);
         b.neg(y);
         let schedule = Schedule::new(&b.finish(vec![y]));
-        assert!(matches!(
-            schedule.eqns[0][..],
-            [Read::Share(Var(0)), Read::Take(Var(0))]
-        ));
+        assert!(matches!(schedule.eqns[0][..], [Read::Share(Var(0)), Read::Take(Var(0))]));
         assert!(matches!(schedule.eqns[1][..], [Read::Share(Var(1))]));
         assert!(matches!(schedule.outputs[..], [Read::Take(Var(1))]));
         assert_eq!(schedule.is_read, [true, true, false]);

@@ -34,12 +34,7 @@ impl FromStr for Program {
 
     /// The program that prints as this text.
     fn from_str(text: &str) -> Result<Program> {
-        let mut parser = Parser {
-            source: Source(text),
-            tokens: lex(text)?,
-            next: 0,
-            depth: 0,
-        };
+        let mut parser = Parser { source: Source(text), tokens: lex(text)?, next: 0, depth: 0 };
         let program = parser.program()?;
         match parser.peek() {
             Token::End => program.check().map(|()| program),
@@ -60,21 +55,11 @@ impl Source<'_> {
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let column = self.0[start..at].chars().count();
         // Of a long line, a part with the fault in it.
-        let skipped = if column < SHOWN {
-            0
-        } else {
-            column - SHOWN / 2
-        };
+        let skipped = if column < SHOWN { 0 } else { column - SHOWN / 2 };
         let line = self.0[start..].lines().next().unwrap_or("");
         let shown = line.chars().skip(skipped).take(SHOWN);
-        let shown = shown
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
-        (
-            before.matches('\n').count() + 1,
-            column - skipped + 1,
-            shown,
-        )
+        let shown = shown.map(|c| if c.is_control() { ' ' } else { c }).collect();
+        (before.matches('\n').count() + 1, column - skipped + 1, shown)
     }
 
     fn expected(self, at: usize, expected: &str) -> Error {
@@ -224,9 +209,7 @@ fn quoted(source: Source<'_>, at: usize) -> Result<(String, usize)> {
                         let digits = digits.map_or("", |(digits, _)| digits);
                         // Past the digits and the braces.
                         chars.by_ref().take(digits.len() + 2).for_each(|_| ());
-                        u32::from_str_radix(digits, 16)
-                            .ok()
-                            .and_then(char::from_u32)
+                        u32::from_str_radix(digits, 16).ok().and_then(char::from_u32)
                     }
                     _ => None,
                 };
@@ -279,10 +262,7 @@ impl<'a> Parser<'a> {
     }
 
     fn expected(&self, what: &str) -> Error {
-        self.source.expected(
-            self.at(),
-            &format!("{what}, got {}", self.peek().describe()),
-        )
+        self.source.expected(self.at(), &format!("{what}, got {}", self.peek().describe()))
     }
 
     fn accept(&mut self, token: &Token<'_>) -> bool {
@@ -357,10 +337,7 @@ impl<'a> Parser<'a> {
                 outputs: vec![],
                 names: vec![],
             };
-            let mut scope = Scope {
-                program,
-                vars: HashMap::new(),
-            };
+            let mut scope = Scope { program, vars: HashMap::new() };
             parser.mark('{')?;
             parser.keyword("lambda", "")?;
             while !parser.accept(&Token::Mark('.')) {
@@ -399,11 +376,7 @@ impl<'a> Parser<'a> {
         };
         self.advance();
         self.mark(':')?;
-        Ok(Binder {
-            name,
-            aval: self.aval()?,
-            at,
-        })
+        Ok(Binder { name, aval: self.aval()?, at })
     }
 
     fn dtype(&mut self) -> Result<DType> {
@@ -457,19 +430,9 @@ impl<'a> Parser<'a> {
         let inputs = self.operands(scope)?;
         let says: Vec<Aval> = outputs.iter().map(|binder| binder.aval.clone()).collect();
         // Bound only now, so that no equation reads its own outputs.
-        let outputs = outputs
-            .into_iter()
-            .map(|binder| scope.bind(self.source, binder));
-        let eqn = Eqn {
-            prim,
-            inputs,
-            outputs: outputs.collect::<Result<_>>()?,
-        };
-        let reads: Vec<Aval> = eqn
-            .inputs
-            .iter()
-            .map(|&atom| scope.program.aval(atom))
-            .collect();
+        let outputs = outputs.into_iter().map(|binder| scope.bind(self.source, binder));
+        let eqn = Eqn { prim, inputs, outputs: outputs.collect::<Result<_>>()? };
+        let reads: Vec<Aval> = eqn.inputs.iter().map(|&atom| scope.program.aval(atom)).collect();
         fit(&eqn, &reads, &says).map_err(|what| self.source.fault(at, what))?;
         scope.program.eqns.push(eqn);
         Ok(())
@@ -532,9 +495,7 @@ impl<'a> Parser<'a> {
         if let Some(prim) = prim.filter(|prim| are_same(&prim.params(), params)) {
             return Ok(prim);
         }
-        let known = Prim::examples()
-            .into_iter()
-            .find(|(prim, _)| prim.name() == name);
+        let known = Prim::examples().into_iter().find(|(prim, _)| prim.name() == name);
         let got = clip(&format!("{name}{params}"));
         let expected = match known.map(|(prim, _)| prim.params()) {
             None => format!("a primitive; none is named `{}`", clip(name)),
@@ -586,10 +547,9 @@ impl<'a> Parser<'a> {
         let dtype = self.dtype()?;
         match scalar(text, dtype) {
             Some(value) => Ok(Atom::Lit(value)),
-            None => Err(self.source.expected(
-                at,
-                &format!("a value of type {dtype}, got `{}`", clip(text)),
-            )),
+            None => Err(self
+                .source
+                .expected(at, &format!("a value of type {dtype}, got `{}`", clip(text)))),
         }
     }
 }
@@ -615,16 +575,12 @@ fn scalar(text: &str, dtype: DType) -> Option<Scalar> {
     // Only the word is infinite: a number out of range is a mistake.
     let is_in_range = |is_finite: bool| is_finite || matches!(text, "nan" | "inf" | "-inf");
     match dtype {
-        DType::F32 => text
-            .parse()
-            .ok()
-            .filter(|x: &f32| is_in_range(x.is_finite()))
-            .map(Scalar::F32),
-        DType::F64 => text
-            .parse()
-            .ok()
-            .filter(|x: &f64| is_in_range(x.is_finite()))
-            .map(Scalar::F64),
+        DType::F32 => {
+            text.parse().ok().filter(|x: &f32| is_in_range(x.is_finite())).map(Scalar::F32)
+        }
+        DType::F64 => {
+            text.parse().ok().filter(|x: &f64| is_in_range(x.is_finite())).map(Scalar::F64)
+        }
         DType::I32 => text.parse().ok().map(Scalar::I32),
         DType::U32 => text.parse().ok().map(Scalar::U32),
         DType::Bool => text.parse().ok().map(Scalar::Bool),
@@ -645,9 +601,7 @@ mod tests {
     #[track_caller]
     fn round_trip(program: &Program) {
         let text = program.to_string();
-        let read: Program = text
-            .parse()
-            .unwrap_or_else(|error| panic!("{error:?}\n{text}"));
+        let read: Program = text.parse().unwrap_or_else(|error| panic!("{error:?}\n{text}"));
         assert_eq!(read, *program, "\n{text}");
         assert_eq!(read.to_string(), text);
     }
@@ -671,9 +625,7 @@ mod tests {
     fn names_and_many_variables_read_back() {
         let mut b = Builder::new();
         let avals = [Aval::scalar(DType::F32), Aval::new(DType::F32, [0, 3])];
-        for name in [
-            "w", "gru.w_1", "gru.w_1", "", ".", "..x", "1.5", "a", "in", "é", "x.",
-        ] {
+        for name in ["w", "gru.w_1", "gru.w_1", "", ".", "..x", "1.5", "a", "in", "é", "x."] {
             b.named_input(avals[name.len() % 2].clone(), name.to_owned());
         }
         let x = b.named_input(Aval::scalar(DType::F32), "layers.0.bias".to_owned());
@@ -685,33 +637,12 @@ mod tests {
 
     #[test]
     fn literals_read_back_bit_for_bit() {
-        let mut outputs = vec![
-            Atom::Lit(Scalar::Bool(true)),
-            Atom::Lit(Scalar::Bool(false)),
-        ];
-        for x in [
-            0.0,
-            -0.0,
-            1.0,
-            0.1,
-            1e-45,
-            1e38,
-            3.4e38,
-            -1e-7,
-            f32::NAN,
-            f32::MAX,
-            16777217.0,
-        ] {
+        let mut outputs = vec![Atom::Lit(Scalar::Bool(true)), Atom::Lit(Scalar::Bool(false))];
+        for x in [0.0, -0.0, 1.0, 0.1, 1e-45, 1e38, 3.4e38, -1e-7, f32::NAN, f32::MAX, 16777217.0] {
             outputs.push(Atom::Lit(Scalar::F32(x)));
             outputs.push(Atom::Lit(Scalar::F64(f64::from(x) * 1.1)));
         }
-        for x in [
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-            f64::MIN_POSITIVE,
-            5e-324,
-            1e300,
-        ] {
+        for x in [f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE, 5e-324, 1e300] {
             outputs.push(Atom::Lit(Scalar::F64(x)));
             outputs.push(Atom::Lit(Scalar::F32(x as f32)));
         }
@@ -720,32 +651,18 @@ mod tests {
             outputs.push(Atom::Lit(Scalar::U32(x as u32)));
         }
         let mut b = Builder::new();
-        let lits = [
-            Atom::Lit(Scalar::F32(f32::INFINITY)),
-            Atom::Lit(Scalar::F32(f32::NAN)),
-        ];
+        let lits = [Atom::Lit(Scalar::F32(f32::INFINITY)), Atom::Lit(Scalar::F32(f32::NAN))];
         outputs.push(b.add(lits[0], lits[1]));
         round_trip(&b.finish(outputs));
     }
 
     #[test]
     fn texts_read_back() {
-        for text in [
-            "",
-            "a b",
-            "\"\\\n\r\t",
-            "\u{0}\u{7f}\u{9b}é\u{10ffff}",
-            "\\u{41}",
-            "#{}",
-        ] {
+        for text in ["", "a b", "\"\\\n\r\t", "\u{0}\u{7f}\u{9b}é\u{10ffff}", "\\u{41}", "#{}"] {
             let params = Params::new().with("text", Value::Text(text.to_owned()));
             let printed = params.to_string();
             let tokens = lex(&printed).unwrap();
-            assert!(
-                tokens
-                    .iter()
-                    .any(|(token, _)| *token == Token::Text(text.to_owned()))
-            );
+            assert!(tokens.iter().any(|(token, _)| *token == Token::Text(text.to_owned())));
         }
     }
 
@@ -927,9 +844,8 @@ mod tests {
             for _ in 0..30 {
                 let mut edited = text.clone();
                 for _ in 0..1 + below(3) {
-                    let edges: Vec<usize> = (0..=edited.len())
-                        .filter(|&i| edited.is_char_boundary(i))
-                        .collect();
+                    let edges: Vec<usize> =
+                        (0..=edited.len()).filter(|&i| edited.is_char_boundary(i)).collect();
                     let from = below(edges.len());
                     let to = (from + below(4)).min(edges.len() - 1);
                     let piece = pieces[below(pieces.len())];

@@ -27,22 +27,14 @@ pub(super) fn is_name(name: &str) -> bool {
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Printer {
-            out: f,
-            inner: Inner::Written,
-        }
-        .program(self, 0)
+        Printer { out: f, inner: Inner::Written }.program(self, 0)
     }
 }
 
 /// Prints as after a primitive's name: `[length=10 reverse=false]`, nothing if there are none.
 impl fmt::Display for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Printer {
-            out: f,
-            inner: Inner::Elided,
-        }
-        .params(self, 0)
+        Printer { out: f, inner: Inner::Elided }.params(self, 0)
     }
 }
 
@@ -96,10 +88,7 @@ impl Program {
 fn line(print: impl FnOnce(&mut Printer<'_>) -> fmt::Result) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _ = print(&mut Printer {
-        out: &mut text,
-        inner: Inner::Elided,
-    });
+    let _ = print(&mut Printer { out: &mut text, inner: Inner::Elided });
     text
 }
 
@@ -107,16 +96,10 @@ fn line(print: impl FnOnce(&mut Printer<'_>) -> fmt::Result) -> String {
 /// error can show them: a variable that is bound nowhere has no name.
 fn names(program: &Program) -> Vec<Option<String>> {
     let mut names: Vec<Option<String>> = vec![None; program.n_vars()];
-    let mut letters = (0..)
-        .map(letters)
-        .filter(|name| !RESERVED.contains(&name.as_str()));
+    let mut letters = (0..).map(letters).filter(|name| !RESERVED.contains(&name.as_str()));
     let mut bind = |var: Var, user: &str| {
         if let Some(name @ None) = names.get_mut(var.index()) {
-            *name = if user.is_empty() {
-                letters.next()
-            } else {
-                Some(format!(".{user}"))
-            };
+            *name = if user.is_empty() { letters.next() } else { Some(format!(".{user}")) };
         }
     };
     for (i, &var) in program.inputs.iter().enumerate() {
@@ -202,22 +185,16 @@ impl Printer<'_> {
 
     fn outputs(&mut self, program: &Program, names: &Names) -> fmt::Result {
         self.out.write_str("in (")?;
-        self.list(", ", &program.outputs, |printer, &atom| {
-            printer.atom(names, atom)
-        })?;
-        self.out.write_str(if program.outputs.len() == 1 {
-            ",)"
-        } else {
-            ")"
-        })
+        self.list(", ", &program.outputs, |printer, &atom| printer.atom(names, atom))?;
+        self.out.write_str(if program.outputs.len() == 1 { ",)" } else { ")" })
     }
 
     fn eqn(&mut self, program: &Program, names: &Names, eqn: &Eqn, indent: usize) -> fmt::Result {
         match &eqn.outputs[..] {
             [] => self.out.write_str("_")?,
-            outputs => self.list(" ", outputs, |printer, &var| {
-                printer.binder(program, names, var)
-            })?,
+            outputs => {
+                self.list(" ", outputs, |printer, &var| printer.binder(program, names, var))?
+            }
         }
         write!(self.out, " = {}", eqn.prim.name())?;
         self.params(&eqn.prim.params(), indent)?;
@@ -354,23 +331,12 @@ mod tests {
         let params = Params::new()
             .with("length", 10usize)
             .with("reverse", true)
-            .with(
-                "axes",
-                vec![
-                    Value::Int(0),
-                    Value::List(vec![Value::Int(2), Value::Int(-3)]),
-                ],
-            )
+            .with("axes", vec![Value::Int(0), Value::List(vec![Value::Int(2), Value::Int(-3)])])
             .with("text", Value::Text("a \"b\"\n\u{7}é".to_owned()))
             .with("body", &body)
             .with("branches", vec![Value::from(&empty), Value::from(&body)]);
         let mut text = String::new();
-        Printer {
-            out: &mut text,
-            inner: Inner::Written,
-        }
-        .params(&params, 0)
-        .unwrap();
+        Printer { out: &mut text, inner: Inner::Written }.params(&params, 0).unwrap();
         insta::assert_snapshot!(text, @r#"
         [
           length=10
@@ -420,15 +386,8 @@ mod tests {
         b.inputs(&vec![Aval::scalar(DType::F32); 60_000]);
         let names: Vec<String> = names(&b.finish(vec![])).into_iter().flatten().collect();
         assert_eq!(names.len(), 60_000);
-        assert_eq!(
-            [&names[25], &names[26], &names[220], &names[221]],
-            ["z", "ba", "im", "io"]
-        );
-        assert!(
-            RESERVED
-                .iter()
-                .all(|word| names.iter().all(|name| name != word))
-        );
+        assert_eq!([&names[25], &names[26], &names[220], &names[221]], ["z", "ba", "im", "io"]);
+        assert!(RESERVED.iter().all(|word| names.iter().all(|name| name != word)));
     }
 
     #[test]

@@ -186,7 +186,8 @@ impl<'a> Hoist<'a> {
 
     /// A broadcast or count that is the same at every step: cheaper to make than to read.
     fn is_remade(&self, eqn: &Eqn) -> bool {
-        matches!(eqn.prim, Prim::Broadcast(_) | Prim::Iota(_)) && self.known_of(eqn) == Known::Always
+        matches!(eqn.prim, Prim::Broadcast(_) | Prim::Iota(_))
+            && self.known_of(eqn) == Known::Always
     }
 
     fn choose(&mut self) {

@@ -6,7 +6,7 @@ use super::draft::{Draft, rewrite_eqns};
 use super::hoist::materialize;
 use super::loops::{Loop, LoopDraft, Source};
 use crate::ir::{Atom, Aval, Program};
-use crate::prim::{Batched, Broadcast, Prim};
+use crate::prim::{Batched, Prim};
 
 /// The program with loops that are given, and return, only what they have to.
 pub(super) fn inputs(program: &Program) -> Program {
@@ -52,9 +52,8 @@ fn narrow(draft: &mut Draft, old: Loop<'_>) -> Vec<Atom> {
             env[var.index()] = Some(atom);
         }
     }
-    let is_carry = |i: &usize| {
-        matches!(sources[old.carry_vars()[*i].index()], Some(Source::Carry(_)))
-    };
+    let is_carry =
+        |i: &usize| matches!(sources[old.carry_vars()[*i].index()], Some(Source::Carry(_)));
     let carried: Vec<usize> = (0..old.scan.n_carry).filter(is_carry).collect();
     let next: Vec<Atom> = carried.iter().map(|&i| read(&env, old.next()[i])).collect();
     // A row that the step does not compute is known outside.
@@ -65,11 +64,8 @@ fn narrow(draft: &mut Draft, old: Loop<'_>) -> Vec<Atom> {
             _ => None,
         },
     };
-    let rows: Vec<Result<Batched, usize>> = old
-        .ys()
-        .iter()
-        .map(|&y| outside(y).ok_or_else(|| new.y(read(&env, y))))
-        .collect();
+    let rows: Vec<Result<Batched, usize>> =
+        old.ys().iter().map(|&y| outside(y).ok_or_else(|| new.y(read(&env, y)))).collect();
     let (scan, inputs) = new.finish(old.scan, &next);
     let outputs = draft.bind(scan, &inputs);
     let (last, ys) = outputs.split_at(carried.len());
@@ -127,4 +123,3 @@ fn given(draft: &mut Draft, new: &mut LoopDraft, value: Batched, aval: Aval) -> 
         _ => new.given(value, aval),
     }
 }
-

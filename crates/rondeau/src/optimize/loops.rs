@@ -149,8 +149,7 @@ impl LoopDraft {
     /// The finished loop, of the length and direction of `like`, and its inputs. `next` is the
     /// carry that leaves a step.
     pub(super) fn finish(self, like: &Scan, next: &[Atom]) -> (Scan, Vec<Atom>) {
-        let given: Vec<(Atom, usize)> =
-            [&self.consts[..], &self.carry[..], &self.xs[..]].concat();
+        let given: Vec<(Atom, usize)> = [&self.consts[..], &self.carry[..], &self.xs[..]].concat();
         let order: Vec<usize> = given.iter().map(|&(_, i)| i).collect();
         let outputs = [next, &self.ys].concat();
         let all: Vec<usize> = (0..outputs.len()).collect();

@@ -115,9 +115,10 @@ impl Rules for Call {
     fn params(&self) -> Params {
         match &self.kind {
             CallKind::Remat => Params::new().with("body", &self.body),
-            CallKind::CustomJvp { n_consts, rule } => {
-                Params::new().with("n_consts", *n_consts).with("body", &self.body).with("rule", rule)
-            }
+            CallKind::CustomJvp { n_consts, rule } => Params::new()
+                .with("n_consts", *n_consts)
+                .with("body", &self.body)
+                .with("rule", rule),
             CallKind::CustomVjp { n_consts, forward, backward } => Params::new()
                 .with("n_consts", *n_consts)
                 .with("body", &self.body)
@@ -344,7 +345,8 @@ impl Rules for Call {
             let residuals = b.inline(&linearized.forward, &res).split_off(2);
             let cts = linearized.backward(&mut b, &residuals, &cts).expect("internal: linear");
             let avals = pick(&inputs, &by);
-            let cts = cts.iter().zip(&avals).map(|(ct, aval)| ct.instantiate(&mut b, aval)).collect();
+            let cts =
+                cts.iter().zip(&avals).map(|(ct, aval)| ct.instantiate(&mut b, aval)).collect();
             let (forward, backward) = (forward.clone(), Arc::new(b.finish(cts)));
             [
                 CallKind::CustomJvp { n_consts, rule: Arc::new(rule) },
@@ -485,8 +487,7 @@ impl Rules for CustomLinear {
         let mapped: Vec<bool> = inputs.iter().map(|x| x.is_mapped()).collect();
         let n_out = self.backward.inputs.len() - self.n_residuals;
         let flags = [&mapped[..self.n_residuals], &vec![true; n_out]].concat();
-        let backward =
-            batch_backward(&self.backward, size, &flags, &mapped[self.n_residuals..]);
+        let backward = batch_backward(&self.backward, size, &flags, &mapped[self.n_residuals..]);
         let atoms: Vec<Atom> = inputs.iter().map(|x| x.atom()).collect();
         let prim = CustomLinear { backward: Arc::new(backward), n_residuals: self.n_residuals };
         b.bind(prim, &atoms).into_iter().map(Batched::Mapped).collect()
@@ -518,4 +519,3 @@ impl BodyRules for CustomLinear {
         Kept { prim: self.clone().into(), inputs, outputs: vec![true; used.len()] }
     }
 }
-

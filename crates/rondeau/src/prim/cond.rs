@@ -45,7 +45,8 @@ impl Rules for Cond {
             crate::ir::Value::Program(program) => Some(program.clone()),
             _ => None,
         };
-        let branches: Option<Vec<_>> = params.get("branches")?.items()?.iter().map(program).collect();
+        let branches: Option<Vec<_>> =
+            params.get("branches")?.items()?.iter().map(program).collect();
         branches.filter(|branches| !branches.is_empty()).map(|branches| Cond { branches })
     }
 
@@ -230,9 +231,11 @@ impl BodyRules for Cond {
         let operands = &inputs[1..];
         let unknown: Vec<bool> = operands.iter().map(|x| x.is_unknown()).collect();
         let none = vec![false; self.branches[0].outputs.len()];
-        let split = |branch: &Program, force: &[bool]| transform::partial_eval(branch, &unknown, force);
+        let split =
+            |branch: &Program, force: &[bool]| transform::partial_eval(branch, &unknown, force);
         let unknown_out = self.union(|branch| split(branch, &none).unknown_out);
-        let splits: Vec<_> = self.branches.iter().map(|branch| split(branch, &unknown_out)).collect();
+        let splits: Vec<_> =
+            self.branches.iter().map(|branch| split(branch, &unknown_out)).collect();
 
         // One slot serves residuals of one type of different branches.
         let mut slots: Vec<Aval> = Vec::new();
@@ -311,4 +314,3 @@ impl BodyRules for Cond {
         Kept { prim: prim.into(), inputs: [vec![true], inputs].concat(), outputs: used.to_vec() }
     }
 }
-

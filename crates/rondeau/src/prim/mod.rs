@@ -380,7 +380,8 @@ impl Prim {
 
     /// Whether it is, or holds, the linear part of a rule for cotangents, which cannot be computed.
     pub fn has_custom_linear(&self) -> bool {
-        let holds = |body: &&Arc<Program>| body.eqns().iter().any(|eqn| eqn.prim.has_custom_linear());
+        let holds =
+            |body: &&Arc<Program>| body.eqns().iter().any(|eqn| eqn.prim.has_custom_linear());
         matches!(self, Prim::CustomLinear(_)) || self.bodies().iter().any(holds)
     }
 

@@ -236,8 +236,11 @@ impl Rules for Scan {
             Operand::Known(_) => Operand::Known(step.input(aval.clone())),
             Operand::Linear(_) => Operand::Linear(aval.clone()),
         };
-        let mut operands: Vec<Operand> =
-            consts.iter().zip(parts.consts).map(|(x, aval)| known_operand(&mut step, x, aval)).collect();
+        let mut operands: Vec<Operand> = consts
+            .iter()
+            .zip(parts.consts)
+            .map(|(x, aval)| known_operand(&mut step, x, aval))
+            .collect();
         let ct_carry = step.inputs(parts.carry);
         operands.extend(parts.carry.iter().cloned().map(Operand::Linear));
         let y_avals = self.body.output_avals().split_off(self.n_carry);
@@ -272,7 +275,8 @@ impl Rules for Scan {
         let n_before = n_known + self.n_carry;
         let n_rest = body.inputs.len() - n_before - sums.len();
         let order =
-            [span(0, n_before), span(n_before + n_rest, sums.len()), span(n_before, n_rest)].concat();
+            [span(0, n_before), span(n_before + n_rest, sums.len()), span(n_before, n_rest)]
+                .concat();
         let body = reorder(&body, &order, &span(0, body.outputs.len()));
         let mut scan = self.with(body, n_known, self.n_carry + sums.len());
         scan.reverse = !self.reverse;
@@ -420,7 +424,11 @@ impl BodyRules for Scan {
         let mut stacked = known_outs.split_off(n_known_out).into_iter();
 
         // Residuals that do not change are computed once, before the loop.
-        let invariant: Vec<bool> = [vec![false; n_known_out], residuals.iter().map(|place| *place == Place::Invariant).collect()].concat();
+        let invariant: Vec<bool> = [
+            vec![false; n_known_out],
+            residuals.iter().map(|place| *place == Place::Invariant).collect(),
+        ]
+        .concat();
         let keep: Vec<bool> = (0..split.known.inputs.len()).map(|i| i < n_known_consts).collect();
         let (hoisted, live) = dce_inputs(&split.known, &invariant, &keep);
         debug_assert_eq!(live, keep, "internal: an invariant residual reads what changes");
@@ -464,7 +472,8 @@ impl BodyRules for Scan {
             .filter(|&(_, &unknown)| unknown)
             .map(|(&x, _)| b.lift(x))
             .collect();
-        let atoms = |list: &[(usize, Atom)]| -> Vec<Atom> { list.iter().map(|&(_, a)| a).collect() };
+        let atoms =
+            |list: &[(usize, Atom)]| -> Vec<Atom> { list.iter().map(|&(_, a)| a).collect() };
         let unknown_inputs = [atoms(&const_residuals), lifted, atoms(&row_residuals)].concat();
         let mut unknown_outs = b.unknown.bind(scan, &unknown_inputs).into_iter();
         let mut known_outs = known_outs.into_iter();
@@ -542,4 +551,3 @@ pub(super) fn same_types(what: &str, got: &[Aval], need: &[Aval]) -> Result<(), 
         None => Ok(()),
     }
 }
-

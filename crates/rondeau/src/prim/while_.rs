@@ -71,7 +71,11 @@ impl Rules for While {
             return Err(Misfit::new("has fewer inputs than constants"));
         }
         let Parts { cond_consts, body_consts, carry } = self.parts(inputs);
-        same_types("inputs of the condition", &[cond_consts, carry].concat(), &self.cond.input_avals())?;
+        same_types(
+            "inputs of the condition",
+            &[cond_consts, carry].concat(),
+            &self.cond.input_avals(),
+        )?;
         same_types("inputs of the body", &[body_consts, carry].concat(), &self.body.input_avals())?;
         same_types("the carry that leaves the body", &self.body.output_avals(), carry)?;
         let truth = [Aval::scalar(DType::Bool)];
@@ -221,12 +225,8 @@ impl Rules for While {
             let step = b.unary(Unary::Sin, kx);
             Arc::new(b.finish(vec![next, step]))
         };
-        let inputs = vec![
-            Aval::scalar(I32),
-            Aval::new(F64, [2]),
-            Aval::scalar(I32),
-            Aval::new(F64, [2]),
-        ];
+        let inputs =
+            vec![Aval::scalar(I32), Aval::new(F64, [2]), Aval::scalar(I32), Aval::new(F64, [2])];
         vec![(While { cond, body, n_cond_consts: 1, n_body_consts: 1 }, inputs)]
     }
 }

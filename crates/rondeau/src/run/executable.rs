@@ -167,7 +167,8 @@ impl Machine {
         let mut places: Vec<&mut [u8]> = outputs.iter_mut().map(Values::bytes_mut).collect();
         let mut arena = self.lock().pop().unwrap_or_default();
         let taps = Taps { parts: &self.compiled.taps, seen: RefCell::new(vec![]) };
-        let result = self.executable.run(&bytes, &mut places, &mut arena, &|tapped| taps.show(&tapped));
+        let result =
+            self.executable.run(&bytes, &mut places, &mut arena, &|tapped| taps.show(&tapped));
         result.unwrap_or_else(|error| panic!("internal: the call is refused: {error}"));
         self.lock().push(arena);
         outputs

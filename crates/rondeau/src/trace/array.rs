@@ -123,7 +123,10 @@ impl Array {
 
     /// The f32 identity matrix.
     pub fn eye(n: usize) -> Array {
-        Array::new([n, n], (0..n * n).map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0_f32 }).collect())
+        Array::new(
+            [n, n],
+            (0..n * n).map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0_f32 }).collect(),
+        )
     }
 
     /// What is known of the array without its values.

@@ -90,11 +90,7 @@ pub fn scan_reverse<C: Tree, X: Tree, Y: Tree>(
 /// # Ok::<(), rondeau::Error>(())
 /// ```
 #[track_caller]
-pub fn scan_n<C: Tree, Y: Tree>(
-    step: impl Fn(&C) -> (C, Y),
-    init: &C,
-    length: usize,
-) -> (C, Y) {
+pub fn scan_n<C: Tree, Y: Tree>(step: impl Fn(&C) -> (C, Y), init: &C, length: usize) -> (C, Y) {
     let options = ScanOptions::default().length(length);
     scan_at(options, |carry, ()| step(carry), init, &(), Location::caller())
 }
@@ -310,7 +306,11 @@ pub fn fori_loop<C: Tree>(
     let bound = |bound: Argument| -> Result<(Array, Option<i32>)> {
         let array = bound.into_array().ok()?;
         if array.aval()? != Aval::scalar(DType::I32) {
-            return Err(Error::predicate("fori_loop", "bounds that are one i32", &array.describe()));
+            return Err(Error::predicate(
+                "fori_loop",
+                "bounds that are one i32",
+                &array.describe(),
+            ));
         }
         let known = match array.buffer().map(|buffer| buffer.first()) {
             Ok(Scalar::I32(known)) => Some(known),
@@ -693,7 +693,8 @@ impl Along {
 pub fn debug_print<T: Tree>(label: &str, values: &T) {
     let leaves = owned_leaves(values);
     if let Err(error) = bind(Tap { label: label.into() }, &leaves, Location::caller()) {
-        let shown = bind(Tap { label: format!("{label}: {error}").into() }, &[], Location::caller());
+        let shown =
+            bind(Tap { label: format!("{label}: {error}").into() }, &[], Location::caller());
         debug_assert!(shown.is_ok(), "internal: a tap without inputs");
     }
 }

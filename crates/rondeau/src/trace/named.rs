@@ -13,7 +13,8 @@ fn several<const N: usize>(
     run: impl FnOnce() -> Result<Vec<Array>>,
 ) -> [Array; N] {
     let made = run().map_err(|error| error.at(at));
-    let made = made.map(|arrays| arrays.try_into().unwrap_or_else(|_| panic!("internal: {N} arrays")));
+    let made =
+        made.map(|arrays| arrays.try_into().unwrap_or_else(|_| panic!("internal: {N} arrays")));
     made.unwrap_or_else(|error| std::array::from_fn(|_| Array::mistake(error.clone())))
 }
 

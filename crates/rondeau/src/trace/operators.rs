@@ -132,9 +132,9 @@ pub(crate) fn broadcast_together(
     let mut shape = Shape::scalar();
     let mut widest = 0;
     for (i, aval) in avals.iter().enumerate() {
-        shape = shape.broadcast(&aval.shape).ok_or_else(|| {
-            Error::broadcast(op, &avals[widest].to_string(), &aval.to_string())
-        })?;
+        shape = shape
+            .broadcast(&aval.shape)
+            .ok_or_else(|| Error::broadcast(op, &avals[widest].to_string(), &aval.to_string()))?;
         if aval.rank() >= avals[widest].rank() {
             widest = i;
         }

@@ -98,16 +98,14 @@ pub(crate) fn trace(
         .collect();
     let state = State { builder, captured: vec![], known: HashMap::new() };
     let trace = Arc::new(Trace { depth, state: Mutex::new(Some(state)) });
-    let variable =
-        |(atom, aval)| Array::traced(Tracer { trace: trace.clone(), atom, aval });
+    let variable = |(atom, aval)| Array::traced(Tracer { trace: trace.clone(), atom, aval });
     let results = f(arguments.into_iter().map(variable).collect());
 
     let outputs: Result<Vec<Atom>> = {
         let mut guard = trace.lock();
         let state = guard.as_mut().expect("internal: the trace is open");
-        results.and_then(|results| {
-            results.iter().map(|result| state.lift(&trace, result)).collect()
-        })
+        results
+            .and_then(|results| results.iter().map(|result| state.lift(&trace, result)).collect())
     };
     let state = trace.lock().take().expect("internal: the trace is open");
     let outputs = outputs?;

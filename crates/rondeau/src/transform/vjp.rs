@@ -45,7 +45,8 @@ impl Linearized {
     ) -> Result<Vec<Cotangent>> {
         let avals = self.linear.input_avals();
         let n_by = avals.len() - residuals.len();
-        let mut operands: Vec<Operand> = avals[..n_by].iter().cloned().map(Operand::Linear).collect();
+        let mut operands: Vec<Operand> =
+            avals[..n_by].iter().cloned().map(Operand::Linear).collect();
         operands.extend(residuals.iter().map(|&atom| Operand::Known(atom)));
         let mut result = backward(b, &self.linear, &operands, &pick(cts, &self.nonzero))?;
         result.truncate(n_by);
