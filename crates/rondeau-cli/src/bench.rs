@@ -200,7 +200,7 @@ pub fn run(args: &args::Bench) -> Result<()> {
 }
 
 /// The median of repeated calls, in microseconds.
-fn median_us(budget: Duration, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
+fn median_us(budget: Duration, mut call: impl FnMut() -> rondeau::Result<()>) -> Result<f64> {
     call()?;
     let start = Instant::now();
     let mut times = Vec::new();
@@ -239,7 +239,7 @@ fn measure(workload: &Workload, engine: Engine, budget: Duration, check: bool) -
             let begin = Instant::now();
             let got = f.call(&params, &h0, &x)?;
             let compile_ms = begin.elapsed().as_secs_f64() * 1e3;
-            let us = median_us(budget, || Ok(drop(f.call(&params, &h0, &x)?)))?;
+            let us = median_us(budget, || f.call(&params, &h0, &x).map(drop))?;
             let need = || Ok(step(&params64, &wide(&h0), &wide(&x)).ok()?);
             ("step", us, compile_ms, checked(check, &got, need)?)
         }
@@ -249,7 +249,7 @@ fn measure(workload: &Workload, engine: Engine, budget: Duration, check: bool) -
             let begin = Instant::now();
             let got = f.call(&params, &h0, &xs)?;
             let compile_ms = begin.elapsed().as_secs_f64() * 1e3;
-            let us = median_us(budget, || Ok(drop(f.call(&params, &h0, &xs)?)))?;
+            let us = median_us(budget, || f.call(&params, &h0, &xs).map(drop))?;
             let need = || Ok(outputs(&params64, &wide(&h0), &wide(&xs)).ok()?);
             ("fwd", us, compile_ms, checked(check, &got, need)?)
         }
@@ -260,7 +260,7 @@ fn measure(workload: &Workload, engine: Engine, budget: Duration, check: bool) -
             let begin = Instant::now();
             let got = f.call(&params, &h0, &xs, &target)?;
             let compile_ms = begin.elapsed().as_secs_f64() * 1e3;
-            let us = median_us(budget, || Ok(drop(f.call(&params, &h0, &xs, &target)?)))?;
+            let us = median_us(budget, || f.call(&params, &h0, &xs, &target).map(drop))?;
             let need = || {
                 let args = (&wide(&h0), &wide(&xs), &wide(&target));
                 Ok(value_and_grad(loss).call(&params64, args.0, args.1, args.2)?)

@@ -166,11 +166,14 @@ pub(super) fn rewrite(program: &Program, rules: &'static [&'static [Rule]]) -> P
     rewrite_eqns(program, rules, &|draft, prim, inputs| draft.bind(prim.clone(), inputs))
 }
 
+/// Appends an equation's replacement; its outputs.
+pub(super) type MakeEqn<'a> = dyn Fn(&mut Draft, &Prim, &[Atom]) -> Vec<Atom> + 'a;
+
 /// The program with each equation, inner programs first, as `copy` makes it.
 pub(super) fn rewrite_eqns(
     program: &Program,
     rules: &'static [&'static [Rule]],
-    copy: &dyn Fn(&mut Draft, &Prim, &[Atom]) -> Vec<Atom>,
+    copy: &MakeEqn<'_>,
 ) -> Program {
     let mut draft = Draft::new(rules);
     let inputs = draft.inputs_of(program);

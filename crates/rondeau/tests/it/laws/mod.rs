@@ -24,7 +24,9 @@ type Law = Result<(), String>;
 /// Fails with a text unless the condition holds.
 macro_rules! ensure {
     ($condition:expr, $($text:tt)*) => {
-        if !$condition {
+        // A comparison with NaN does not hold.
+        let holds: bool = $condition;
+        if !holds {
             return Err(format!($($text)*));
         }
     };
