@@ -20,6 +20,10 @@ pub trait Arguments: Tree {
     fn own(refs: Self::Refs<'_>) -> Self;
     /// References to these arguments.
     fn refs(&self) -> Self::Refs<'_>;
+    /// Calls `visit` with each leaf, in order.
+    fn visit_refs<'a>(refs: Self::Refs<'a>, visit: &mut dyn FnMut(&'a Array));
+    /// Writes the structure, as [`Tree::structure`] does.
+    fn structure_of_refs(refs: Self::Refs<'_>, out: &mut dyn fmt::Write) -> fmt::Result;
 }
 
 /// A function from trees to a tree that can be traced, transformed and called.
@@ -243,6 +247,17 @@ macro_rules! arity {
             fn refs(&self) -> Self::Refs<'_> {
                 let ($($x,)*) = self;
                 ($($x,)*)
+            }
+            fn visit_refs<'a>(($($x,)*): Self::Refs<'a>, visit: &mut dyn FnMut(&'a Array)) {
+                let mut path = Path::new();
+                $($x.visit(&mut path, &mut |_, leaf| visit(leaf));)*
+            }
+            fn structure_of_refs(
+                ($($x,)*): Self::Refs<'_>,
+                out: &mut dyn fmt::Write,
+            ) -> fmt::Result {
+                $($x.structure(out)?; out.write_char(';')?;)*
+                Ok(())
             }
         }
 

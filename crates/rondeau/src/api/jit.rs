@@ -1,7 +1,6 @@
 //! `jit`: compiled once for each signature of the arguments; and `program`, which shows what is
 //! compiled.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,17 +21,29 @@ pub struct Jit<F, R> {
     cache: Mutex<Cache<R>>,
 }
 
+/// What has been compiled, in order. Signatures are few, so that looking for one is quick.
 struct Cache<R> {
-    compiled: HashMap<Signature, Arc<Compiled<R>>>,
-    history: Vec<Signature>,
+    compiled: Vec<(Signature, Arc<Compiled<R>>)>,
 }
 
 /// What a compilation is for: structure, and type of each leaf.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 struct Signature {
     structure: String,
     avals: Vec<Aval>,
     paths: Vec<String>,
+}
+
+/// Compares text with what is written, piece by piece.
+struct Same<'a> {
+    rest: &'a str,
+}
+
+impl Write for Same<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.rest = self.rest.strip_prefix(text).ok_or(std::fmt::Error)?;
+        Ok(())
+    }
 }
 
 struct Compiled<R> {
@@ -66,7 +77,7 @@ where
     F: Function<Args>,
     Args: Arguments,
 {
-    let cache = Cache { compiled: HashMap::new(), history: vec![] };
+    let cache = Cache { compiled: vec![] };
     Transformed::new(Jit { f, engine: None, cache: Mutex::new(cache) })
 }
 
@@ -78,17 +89,18 @@ impl<F, R, Args> Transformed<Jit<F, R>, Args> {
 
     /// How many signatures have been compiled.
     pub fn n_compilations(&self) -> usize {
-        self.kind.lock().history.len()
+        self.kind.lock().compiled.len()
     }
 
     /// One line for each compilation: the first one's signature, then what was new in each.
     pub fn explain_compilations(&self) -> Vec<String> {
         let cache = self.kind.lock();
         let mut lines = Vec::new();
-        for (i, signature) in cache.history.iter().enumerate() {
+        for (i, (signature, _)) in cache.compiled.iter().enumerate() {
+            let earlier = cache.compiled[..i].iter().map(|(signature, _)| signature);
             lines.push(match i {
                 0 => format!("compiled for {}", signature.describe()),
-                _ => format!("compiled again: {}", signature.news(&cache.history[..i])),
+                _ => format!("compiled again: {}", signature.news(earlier)),
             });
         }
         lines
@@ -96,20 +108,32 @@ impl<F, R, Args> Transformed<Jit<F, R>, Args> {
 }
 
 impl Signature {
+    /// Whether it is that of these arguments.
+    fn fits<Args: Arguments>(&self, args: Args::Refs<'_>, leaves: &[&Buffer]) -> bool {
+        let mut same = Same { rest: &self.structure };
+        let fits = |(aval, leaf): (&Aval, &&Buffer)| {
+            aval.dtype == leaf.dtype() && aval.shape == *leaf.shape()
+        };
+        leaves.len() == self.avals.len()
+            && self.avals.iter().zip(leaves).all(fits)
+            && Args::structure_of_refs(args, &mut same).is_ok()
+            && same.rest.is_empty()
+    }
+
     fn describe(&self) -> String {
         let leaf = |(path, aval): (&String, &Aval)| format!("{path}: {aval}");
         self.paths.iter().zip(&self.avals).map(leaf).collect::<Vec<_>>().join(", ")
     }
 
     /// What tells it from the nearest of the earlier ones.
-    fn news(&self, earlier: &[Signature]) -> String {
+    fn news<'a>(&self, earlier: impl Iterator<Item = &'a Signature>) -> String {
         let same = |other: &&Signature| other.structure == self.structure;
         let changes = |other: &Signature| -> Vec<String> {
             let leaves = self.paths.iter().zip(&self.avals).zip(&other.avals);
             let changed = leaves.filter(|((_, aval), old)| aval != old);
             changed.map(|((path, aval), old)| format!("{path} is {aval}, was {old}")).collect()
         };
-        match earlier.iter().filter(same).map(changes).min_by_key(Vec::len) {
+        match earlier.filter(same).map(changes).min_by_key(Vec::len) {
             Some(changes) => changes.join(", "),
             None => format!("the arguments have another structure, {}", self.structure),
         }
@@ -128,48 +152,72 @@ impl<F, R> Jit<F, R> {
         Args: Arguments,
         R: Tree,
     {
-        let args = Args::own(args);
-        let leaves = tree::leaves(&args);
-        let avals = avals(&args)?;
-        if is_traced(leaves.iter().copied()) {
-            return Ok(self.f.invoke(args.refs()));
+        let mut leaves: Vec<&Array> = Vec::with_capacity(16);
+        Args::visit_refs(args, &mut |leaf| leaves.push(leaf));
+        if let Some(error) = leaves.iter().find_map(|leaf| leaf.error()) {
+            return Err(error.clone());
         }
-        let mut structure = String::new();
-        write!(structure, "{}", tree::structure_of(&args)).expect("internal: strings take all");
-        let signature = Signature { structure, avals, paths: paths_of(&args) };
-        let known = self.lock().compiled.get(&signature).cloned();
+        if is_traced(leaves.iter().copied()) {
+            return Ok(self.f.invoke(args));
+        }
+        let mut inputs: Vec<&Buffer> = Vec::with_capacity(leaves.len() + 4);
+        for leaf in leaves {
+            inputs.push(leaf.buffer()?);
+        }
+        let known = {
+            let cache = self.lock();
+            let entry = cache.compiled.iter().find(|(known, _)| known.fits::<Args>(args, &inputs));
+            entry.map(|(_, compiled)| compiled.clone())
+        };
         let compiled = match known {
             Some(compiled) => compiled,
-            None => {
-                let engine = self.engine.map_or_else(Engine::requested, Ok)?;
-                let traced = trace_function(&self.f, &args, &signature.avals)?;
-                let captured = traced.closed.captured;
-                if is_traced(&captured) {
-                    // It reads variables of a program around it, and becomes part of that.
-                    let inputs = [captured, owned(&args)].concat();
-                    let outputs = apply(&traced.closed.program, &inputs)?;
-                    return Ok(tree::rebuild(&traced.output, outputs));
-                }
-                let captured: Result<Vec<Buffer>> =
-                    captured.iter().map(|array| array.buffer().cloned()).collect();
-                let compiled = Arc::new(Compiled {
-                    executable: Executable::compile(&traced.closed.program, engine),
-                    captured: captured?,
-                    output: traced.output,
-                });
-                let mut cache = self.lock();
-                cache.history.push(signature.clone());
-                cache.compiled.insert(signature, compiled.clone());
-                compiled
-            }
+            None => match self.compile::<Args>(args)? {
+                Made::Compiled(compiled) => compiled,
+                Made::Inlined(result) => return Ok(result),
+            },
         };
-        let mut inputs = compiled.captured.clone();
-        for leaf in leaves {
-            inputs.push(leaf.buffer()?.clone());
-        }
+        // What was captured comes first.
+        inputs.splice(0..0, &compiled.captured);
         let outputs = compiled.executable.call(&inputs);
         Ok(tree::rebuild(&compiled.output, outputs.into_iter().map(Array::from_buffer)))
     }
+
+    /// Traces and compiles the function for the types of these arguments.
+    fn compile<Args>(&self, args: Args::Refs<'_>) -> Result<Made<R>>
+    where
+        F: Function<Args, Output = R>,
+        Args: Arguments,
+        R: Tree,
+    {
+        let mut structure = String::new();
+        Args::structure_of_refs(args, &mut structure).expect("internal: strings take all");
+        let args = Args::own(args);
+        let signature = Signature { structure, avals: avals(&args)?, paths: paths_of(&args) };
+        let engine = self.engine.map_or_else(Engine::requested, Ok)?;
+        let traced = trace_function(&self.f, &args, &signature.avals)?;
+        let captured = traced.closed.captured;
+        if is_traced(&captured) {
+            // It reads variables of a program around it, and becomes part of that.
+            let inputs = [captured, owned(&args)].concat();
+            let outputs = apply(&traced.closed.program, &inputs)?;
+            return Ok(Made::Inlined(tree::rebuild(&traced.output, outputs)));
+        }
+        let captured: Result<Vec<Buffer>> =
+            captured.iter().map(|array| array.buffer().cloned()).collect();
+        let compiled = Arc::new(Compiled {
+            executable: Executable::compile(&traced.closed.program, engine),
+            captured: captured?,
+            output: traced.output,
+        });
+        self.lock().compiled.push((signature, compiled.clone()));
+        Ok(Made::Compiled(compiled))
+    }
+}
+
+/// What a call that was not compiled yet comes to.
+enum Made<R> {
+    Compiled(Arc<Compiled<R>>),
+    Inlined(R),
 }
 
 impl<F, R, Args> Function<Args> for Jit<F, R>

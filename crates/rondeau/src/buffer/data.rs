@@ -20,12 +20,18 @@ pub(crate) enum Data {
 /// and broadcasting copy nothing.
 #[derive(Clone, Debug)]
 pub struct Buffer {
-    shape: Shape,
-    /// In elements, one for each axis; 0 along a broadcast axis. Every index inside `shape` lands
-    /// inside `data`.
-    strides: Vec<isize>,
+    layout: Arc<Layout>,
     offset: usize,
     data: Data,
+}
+
+/// How a view walks its memory; shared by clones.
+#[derive(Debug)]
+struct Layout {
+    shape: Shape,
+    /// In elements, one for each axis; 0 along a broadcast axis. Every index inside `shape` lands
+    /// inside the data.
+    strides: Vec<isize>,
 }
 
 impl Buffer {
@@ -33,7 +39,8 @@ impl Buffer {
     pub fn new<T: Element>(shape: impl Into<Shape>, values: Vec<T>) -> Buffer {
         let shape = shape.into();
         assert_eq!(shape.count(), values.len(), "internal: {} values for {shape}", values.len());
-        Buffer { strides: shape.strides(), shape, offset: 0, data: T::wrap(values) }
+        let layout = Arc::new(Layout { strides: shape.strides(), shape });
+        Buffer { layout, offset: 0, data: T::wrap(values) }
     }
 
     /// One value without axes.
@@ -59,12 +66,12 @@ impl Buffer {
 
     /// The size of each axis.
     pub fn shape(&self) -> &Shape {
-        &self.shape
+        &self.layout.shape
     }
 
     /// The step in memory from one index to the next along each axis, in elements.
     pub fn strides(&self) -> &[isize] {
-        &self.strides
+        &self.layout.strides
     }
 
     /// The memory behind the view and the position of its first element, for kernels that walk
@@ -84,12 +91,12 @@ impl Buffer {
     /// The values in row-major order, if that is how they lie in memory.
     pub fn dense<T: Element>(&self) -> Option<&[T]> {
         let (data, offset) = self.raw::<T>();
-        let count = self.shape.count();
+        let count = self.layout.shape.count();
         if count == 0 {
             return Some(&[]);
         }
         let mut expected = 1;
-        for (&size, &stride) in self.shape.iter().zip(&self.strides).rev() {
+        for (&size, &stride) in self.layout.shape.iter().zip(&self.layout.strides).rev() {
             if size != 1 && stride != expected {
                 return None;
             }
@@ -109,7 +116,8 @@ impl Buffer {
     /// The one value seen at all indices, if the view says so by itself.
     pub fn uniform(&self) -> Option<Scalar> {
         let still = |(&size, &stride): (&usize, &isize)| size == 1 || stride == 0;
-        let one = self.shape.count() > 0 && self.shape.iter().zip(&self.strides).all(still);
+        let one = self.layout.shape.count() > 0
+            && self.layout.shape.iter().zip(&self.layout.strides).all(still);
         one.then(|| self.first())
     }
 
@@ -124,11 +132,13 @@ impl Buffer {
     /// Copies the values out in row-major order.
     fn gather<T: Element>(&self) -> Vec<T> {
         let (data, offset) = self.raw::<T>();
-        let mut values = Vec::with_capacity(self.shape.count());
-        walk(&self.shape, &self.strides, offset as isize, &mut |start, n, stride| match stride {
-            1 => values.extend_from_slice(&data[start as usize..start as usize + n]),
-            0 => values.resize(values.len() + n, data[start as usize]),
-            _ => values.extend((0..n as isize).map(|i| data[(start + i * stride) as usize])),
+        let mut values = Vec::with_capacity(self.layout.shape.count());
+        walk(&self.layout.shape, &self.layout.strides, offset as isize, &mut |start, n, stride| {
+            match stride {
+                1 => values.extend_from_slice(&data[start as usize..start as usize + n]),
+                0 => values.resize(values.len() + n, data[start as usize]),
+                _ => values.extend((0..n as isize).map(|i| data[(start + i * stride) as usize])),
+            }
         });
         values
     }
@@ -137,54 +147,56 @@ impl Buffer {
     pub fn to_dense(&self) -> Buffer {
         dispatch!(all self.dtype(), T => match self.dense::<T>() {
             Some(_) => self.clone(),
-            None => Buffer::new(self.shape.clone(), self.gather::<T>()),
+            None => Buffer::new(self.layout.shape.clone(), self.gather::<T>()),
         })
     }
 
     fn view(&self, shape: Shape, strides: Vec<isize>, offset: isize) -> Buffer {
         // An empty view reads nothing, so that its offset may be anything.
         let offset = if shape.count() == 0 { 0 } else { offset as usize };
-        Buffer { shape, strides, offset, data: self.data.clone() }
+        Buffer { layout: Arc::new(Layout { shape, strides }), offset, data: self.data.clone() }
     }
 
     /// Operand axis `i` becomes axis `axes[i]` of `shape`; new axes and axes of size 1 repeat.
     pub fn broadcast(&self, shape: &Shape, axes: &[usize]) -> Buffer {
         let mut strides = vec![0; shape.rank()];
         for (i, &axis) in axes.iter().enumerate() {
-            let repeats = self.shape[i] == 1 && shape[axis] != 1;
-            strides[axis] = if repeats { 0 } else { self.strides[i] };
+            let repeats = self.layout.shape[i] == 1 && shape[axis] != 1;
+            strides[axis] = if repeats { 0 } else { self.layout.strides[i] };
         }
         self.view(shape.clone(), strides, self.offset as isize)
     }
 
     /// Axis `i` of the result is axis `permutation[i]` of this buffer.
     pub fn transpose(&self, permutation: &[usize]) -> Buffer {
-        let shape = permutation.iter().map(|&axis| self.shape[axis]).collect();
-        let strides = permutation.iter().map(|&axis| self.strides[axis]).collect();
+        let shape = permutation.iter().map(|&axis| self.layout.shape[axis]).collect();
+        let strides = permutation.iter().map(|&axis| self.layout.strides[axis]).collect();
         self.view(shape, strides, self.offset as isize)
     }
 
     /// Along each axis, `sizes[i]` elements from `starts[i]` in steps of `steps[i]`.
     pub fn slice(&self, starts: &[usize], sizes: &[usize], steps: &[usize]) -> Buffer {
-        let shift: isize = starts.iter().zip(&self.strides).map(|(&i, s)| i as isize * s).sum();
-        let strides = steps.iter().zip(&self.strides).map(|(&step, s)| step as isize * s).collect();
+        let shift: isize =
+            starts.iter().zip(&self.layout.strides).map(|(&i, s)| i as isize * s).sum();
+        let strides =
+            steps.iter().zip(&self.layout.strides).map(|(&step, s)| step as isize * s).collect();
         self.view(sizes.into(), strides, self.offset as isize + shift)
     }
 
     /// The elements of `axes` in reverse order.
     pub fn reverse(&self, axes: &[usize]) -> Buffer {
-        let (mut strides, mut offset) = (self.strides.clone(), self.offset as isize);
+        let (mut strides, mut offset) = (self.layout.strides.clone(), self.offset as isize);
         for &axis in axes {
-            offset += strides[axis] * (self.shape[axis] as isize - 1);
+            offset += strides[axis] * (self.layout.shape[axis] as isize - 1);
             strides[axis] = -strides[axis];
         }
-        self.view(self.shape.clone(), strides, offset)
+        self.view(self.layout.shape.clone(), strides, offset)
     }
 
     /// The same values in row-major order under another shape of the same count. Copies only if
     /// the memory is laid out otherwise.
     pub fn reshape(&self, shape: &Shape) -> Buffer {
-        debug_assert_eq!(shape.count(), self.shape.count());
+        debug_assert_eq!(shape.count(), self.layout.shape.count());
         if let Some(value) = self.uniform() {
             return Buffer::splat(value, shape.clone());
         }
@@ -195,8 +207,8 @@ impl Buffer {
 
     /// Index `i` of axis 0, without that axis.
     pub fn row(&self, i: usize) -> Buffer {
-        let offset = self.offset as isize + self.strides[0] * i as isize;
-        self.view(self.shape.without(0), self.strides[1..].to_vec(), offset)
+        let offset = self.offset as isize + self.layout.strides[0] * i as isize;
+        self.view(self.layout.shape.without(0), self.layout.strides[1..].to_vec(), offset)
     }
 
     /// Buffers of one type as the rows of a new axis 0. `shape` and `dtype` are those of a row.
@@ -212,7 +224,7 @@ impl Buffer {
 
     /// Whether both hold the same bits in the same shape and type, with all NaNs equal.
     pub fn same(&self, other: &Buffer) -> bool {
-        self.shape == other.shape
+        self.layout.shape == other.layout.shape
             && self.dtype() == other.dtype()
             && dispatch!(all self.dtype(), T => {
                 let (a, b) = (self.values::<T>(), other.values::<T>());

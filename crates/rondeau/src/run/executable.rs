@@ -1,12 +1,13 @@
 //! A compiled program: called as often as one likes, from as many threads as one likes.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rondeau_machine::{Arena, Executor, Tapped, as_bytes, as_bytes_mut};
 
 use super::Engine;
-use crate::buffer::{Buffer, DType};
+use crate::buffer::{Buffer, DType, dispatch};
 use crate::compile::{Compiled, TapPart, compile};
 use crate::ir::{Aval, Plan, Program};
 use crate::optimize::optimize;
@@ -126,9 +127,12 @@ impl Executable {
     }
 
     /// The outputs for inputs of the program's types.
-    pub fn call(&self, inputs: &[Buffer]) -> Vec<Buffer> {
+    pub fn call(&self, inputs: &[&Buffer]) -> Vec<Buffer> {
         match &self.runner {
-            Runner::Interpreter(plan) => plan.run(inputs),
+            Runner::Interpreter(plan) => {
+                let inputs: Vec<Buffer> = inputs.iter().map(|&buffer| buffer.clone()).collect();
+                plan.run(&inputs)
+            }
             Runner::Machine(machine) => machine.call(inputs),
         }
     }
@@ -142,13 +146,10 @@ impl Machine {
         Machine { compiled, executable, arenas: Mutex::new(vec![]) }
     }
 
-    fn call(&self, inputs: &[Buffer]) -> Vec<Buffer> {
-        let dense: Vec<Buffer> = inputs.iter().map(Buffer::to_dense).collect();
-        let truths: Vec<Vec<u8>> = dense
-            .iter()
-            .filter(|buffer| buffer.dtype() == DType::Bool)
-            .map(|buffer| buffer.values::<bool>().iter().map(|&x| u8::from(x)).collect())
-            .collect();
+    fn call(&self, inputs: &[&Buffer]) -> Vec<Buffer> {
+        // Views are laid out densely, and truth values as bytes; most inputs need neither.
+        let dense: Vec<Cow<'_, Buffer>> = inputs.iter().map(|&buffer| densely(buffer)).collect();
+        let truths: Vec<Vec<u8>> = dense.iter().filter_map(|buffer| truths(buffer)).collect();
         let mut truths = truths.iter();
         let bytes: Vec<&[u8]> = dense
             .iter()
@@ -181,6 +182,17 @@ impl Machine {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arena>> {
         self.arenas.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn densely(buffer: &Buffer) -> Cow<'_, Buffer> {
+    let is_dense = dispatch!(all buffer.dtype(), T => buffer.dense::<T>().is_some());
+    if is_dense { Cow::Borrowed(buffer) } else { Cow::Owned(buffer.to_dense()) }
+}
+
+/// Truth values as bytes.
+fn truths(buffer: &Buffer) -> Option<Vec<u8>> {
+    let is_truth = buffer.dtype() == DType::Bool;
+    is_truth.then(|| buffer.values::<bool>().iter().map(|&x| u8::from(x)).collect())
 }
 
 /// Collects what belongs to one `debug_print` and prints it together.

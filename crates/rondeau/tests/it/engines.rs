@@ -37,7 +37,7 @@ fn compare(program: &Program, inputs: &[Buffer], what: &str) {
     let need = eval(program, inputs);
     let run = || {
         let compiled = Executable::with(program, Engine::Native);
-        assert_agree(program, &compiled.call(inputs), &need, what);
+        assert_agree(program, &compiled.call(&inputs.iter().collect::<Vec<_>>()), &need, what);
     };
     if !what.is_empty() && std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
         let part = shrunk(first_fault(program, inputs).unwrap_or_else(|| program.clone()), inputs);
