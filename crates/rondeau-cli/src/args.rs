@@ -31,6 +31,35 @@ pub enum Command {
     Train(Train),
     /// Forecast the rows of a CSV file, and the one after its last, with trained weights.
     Predict(Predict),
+    /// Time the workloads by which recurrent libraries are compared; one JSON line a result.
+    Bench(Bench),
+}
+
+const BENCH_HELP: &str = "\
+w1 is a tutorial's size, w2 one streaming step, w3 long sequences, w4 batches, w5 gradients, w6 a
+cell that no library has fused, forward and gradient. RONDEAU_EXECUTOR=interpreter|vm|native
+chooses who runs them. Pin the process to one processor to compare: taskset -c 0 rondeau bench.
+
+Examples:
+  rondeau bench                       all workloads
+  rondeau bench w3a w5a --budget 3    two of them, three seconds each
+  rondeau bench w1 --check            also the error against double precision";
+
+/// What to time.
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_HELP)]
+pub struct Bench {
+    /// Names of workloads; all if none is given.
+    #[arg(value_name = "WORKLOAD")]
+    pub workloads: Vec<String>,
+
+    /// Seconds of repeated calls for each workload.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    pub budget: f64,
+
+    /// Compare the results with those of the interpreter in double precision (slow).
+    #[arg(long)]
+    pub check: bool,
 }
 
 const TRAIN_HELP: &str = "\

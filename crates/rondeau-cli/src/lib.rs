@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod baseline;
+pub mod bench;
 pub mod chart;
 pub mod data;
 pub mod files;
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Train(args) => train::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Bench(args) => bench::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

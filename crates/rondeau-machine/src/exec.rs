@@ -26,6 +26,11 @@ pub enum Executor {
     VmAt(Level),
 }
 
+/// The value of the environment variable `RONDEAU_EXECUTOR`, which names who runs programs.
+pub fn requested_executor() -> Option<String> {
+    std::env::var("RONDEAU_EXECUTOR").ok()
+}
+
 /// A code that has passed its check, with the executor that runs it.
 pub struct Executable {
     needs: Needs,

@@ -29,5 +29,7 @@ mod vm;
 mod x64;
 
 pub use arena::Arena;
-pub use exec::{CallError, Element, Executable, Executor, Tapped, as_bytes, as_bytes_mut};
+pub use exec::{
+    CallError, Element, Executable, Executor, Tapped, as_bytes, as_bytes_mut, requested_executor,
+};
 pub use real::Real;

@@ -547,6 +547,12 @@ impl Error {
         Error::new(ErrorKind::Shape, headline).help("give it an axis in `.out_axes(..)`")
     }
 
+    /// A name that is no engine's.
+    pub(crate) fn engine(name: &str) -> Error {
+        Error::new(ErrorKind::Parse, format!("there is no engine `{name}`"))
+            .help("RONDEAU_EXECUTOR is `interpreter`, `vm` or `native`")
+    }
+
     /// A key that is no key.
     pub(crate) fn key(got: &str) -> Error {
         Error::new(ErrorKind::DType, "a random key is a u32[2] array")

@@ -49,6 +49,14 @@ impl<K, Args> Transformed<K, Args> {
     }
 }
 
+impl<K: Clone, Args> Clone for Transformed<K, Args> {
+    fn clone(&self) -> Self {
+        Transformed::new(self.kind.clone())
+    }
+}
+
+impl<K: Copy, Args> Copy for Transformed<K, Args> {}
+
 impl<K, Args> fmt::Debug for Transformed<K, Args> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", std::any::type_name::<K>())

@@ -11,13 +11,14 @@ use super::{Arguments, Function, Transformed};
 use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::ir::{Aval, Program};
-use crate::run::Executable;
+use crate::run::{Engine, Executable};
 use crate::trace::{Array, apply, is_traced};
 use crate::tree::{self, Tree};
 
 /// A compiled function; see [`jit`].
 pub struct Jit<F, R> {
     f: F,
+    engine: Option<Engine>,
     cache: Mutex<Cache<R>>,
 }
 
@@ -66,10 +67,15 @@ where
     Args: Arguments,
 {
     let cache = Cache { compiled: HashMap::new(), history: vec![] };
-    Transformed::new(Jit { f, cache: Mutex::new(cache) })
+    Transformed::new(Jit { f, engine: None, cache: Mutex::new(cache) })
 }
 
 impl<F, R, Args> Transformed<Jit<F, R>, Args> {
+    /// The function on another engine than the default: for tests and for debugging.
+    pub fn engine(self, engine: Engine) -> Self {
+        self.map(|kind| Jit { engine: Some(engine), ..kind })
+    }
+
     /// How many signatures have been compiled.
     pub fn n_compilations(&self) -> usize {
         self.kind.lock().history.len()
@@ -135,6 +141,7 @@ impl<F, R> Jit<F, R> {
         let compiled = match known {
             Some(compiled) => compiled,
             None => {
+                let engine = self.engine.map_or_else(Engine::requested, Ok)?;
                 let traced = trace_function(&self.f, &args, &signature.avals)?;
                 let captured = traced.closed.captured;
                 if is_traced(&captured) {
@@ -146,7 +153,7 @@ impl<F, R> Jit<F, R> {
                 let captured: Result<Vec<Buffer>> =
                     captured.iter().map(|array| array.buffer().cloned()).collect();
                 let compiled = Arc::new(Compiled {
-                    executable: Executable::compile(&traced.closed.program),
+                    executable: Executable::compile(&traced.closed.program, engine),
                     captured: captured?,
                     output: traced.output,
                 });

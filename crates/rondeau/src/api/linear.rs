@@ -8,7 +8,7 @@ use super::function::{avals, checked, owned, paths_of, settle, trace_function};
 use super::{Arguments, Function};
 use crate::error::{Error, Result};
 use crate::ir::{Aval, Builder, Program};
-use crate::prim::{Cotangent, Prim, Tangent};
+use crate::prim::{Cotangent, Tangent};
 use crate::trace::{Array, apply, poisoned};
 use crate::transform::{self, Linearized, jvp_into, prune};
 use crate::tree::{self, Tree};
@@ -35,16 +35,8 @@ fn check_types<T: Tree>(op: &str, what: &str, values: &T, avals: &[Aval], given:
     Ok(())
 }
 
-/// Whether a program holds the linear part of a function with a reverse rule only.
-fn has_custom_linear(program: &Program) -> bool {
-    program.eqns().iter().any(|eqn| {
-        matches!(eqn.prim, Prim::CustomLinear(_))
-            || eqn.prim.bodies().into_iter().any(|body| has_custom_linear(body))
-    })
-}
-
 pub(super) fn check_forward(program: &Program) -> Result<()> {
-    match has_custom_linear(program) {
+    match program.eqns().iter().any(|eqn| eqn.prim.has_custom_linear()) {
         true => Err(Error::forward_through_custom_vjp()),
         false => Ok(()),
     }

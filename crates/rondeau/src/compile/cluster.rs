@@ -211,7 +211,7 @@ pub(super) fn cluster(program: &Program, invariant_inputs: &[bool]) -> Vec<Clust
 }
 
 impl Grouping<'_> {
-    fn from_memory(&self, atom: Atom) -> usize {
+    fn first_reader(&self, atom: Atom) -> usize {
         match atom {
             Atom::Lit(_) => 0,
             Atom::Var(var) => self.home[var.index()].map_or(self.readable[var.index()], |c| c + 1),
@@ -232,14 +232,14 @@ impl Grouping<'_> {
         let eqn = &self.program.eqns()[i];
         let cluster = match self.classes[i].clone() {
             Class::Alias => {
-                let readable = self.from_memory(eqn.inputs[0]);
+                let readable = self.first_reader(eqn.inputs[0]);
                 self.readable[eqn.outputs[0].index()] = readable;
                 return;
             }
             Class::Elementwise(space) => self.place_elementwise(&eqn.inputs, space),
             Class::Product(form) => self.place_product(&eqn.inputs, form),
             Class::Fold(space, axes) => {
-                let earliest = self.from_memory(eqn.inputs[0]);
+                let earliest = self.first_reader(eqn.inputs[0]);
                 let kind = Kind::Reduce(space, axes);
                 let known =
                     (earliest..self.clusters.len()).find(|&c| self.clusters[c].kind == kind);
@@ -268,7 +268,7 @@ impl Grouping<'_> {
         let earliest = inputs
             .iter()
             .zip(&homes)
-            .map(|(&atom, home)| home.unwrap_or_else(|| self.from_memory(atom)))
+            .map(|(&atom, home)| home.unwrap_or_else(|| self.first_reader(atom)))
             .max()
             .unwrap_or(0);
         let fits = |c: &usize| self.clusters[*c].kind.space().as_ref() == Some(&space);
@@ -278,7 +278,7 @@ impl Grouping<'_> {
     }
 
     fn place_product(&mut self, inputs: &[Atom], form: MatForm) -> usize {
-        let earliest = inputs.iter().map(|&atom| self.from_memory(atom)).max().unwrap_or(0);
+        let earliest = inputs.iter().map(|&atom| self.first_reader(atom)).max().unwrap_or(0);
         let kind = Kind::Mat(form.shape);
         let is_product = |&eqn: &usize| matches!(self.classes[eqn], Class::Product(_));
         let fits = |&c: &usize| {
@@ -375,7 +375,7 @@ impl Grouping<'_> {
                 && !self.is_output[out.index()];
             let other = sum.inputs.iter().find(|atom| **atom != Atom::Var(out));
             let known_before =
-                other.is_some_and(|&other| other.var().is_some() && self.from_memory(other) <= c);
+                other.is_some_and(|&other| other.var().is_some() && self.first_reader(other) <= c);
             let Some(from) = self.cluster_of[reader].filter(|_| is_sum && known_before) else {
                 continue;
             };

@@ -5,6 +5,7 @@
 //! `(x + y) - y = x` (rounding), `reduce_sum` over no axes `= x` (it starts from `0`: `-0` becomes
 //! `0`). Integers wrap, so what holds in arithmetic modulo 2³² is used for them.
 
+use super::cost::is_elementwise;
 use super::draft::{Draft, Rule, rewrite};
 use super::fold::{self, spread_scalar};
 use crate::buffer::{Scalar, Shape};
@@ -13,7 +14,16 @@ use crate::prim::{Binary, Broadcast, DotGeneral, Fold, Prim, Unary};
 
 /// The program with identities applied, and what becomes known by them folded.
 pub(super) fn algebra(program: &Program) -> Program {
-    rewrite(program, &[fold::RULES, RULES])
+    // A rule that asks whether something else reads a value sees what other rules made only in
+    // the next round.
+    let mut program = rewrite(program, &[fold::RULES, RULES]);
+    loop {
+        let next = rewrite(&program, &[fold::RULES, RULES]);
+        if next == program {
+            return program;
+        }
+        program = next;
+    }
 }
 
 const RULES: &[Rule] = &[
@@ -29,6 +39,7 @@ const RULES: &[Rule] = &[
     spread_operand,
     product_of_transposed,
     transposed_product,
+    transposes_that_cancel,
 ];
 
 /// `x` in the shape of the result of an elementwise equation.
@@ -232,12 +243,15 @@ fn untransposed(
     free.is_sorted().then(|| (eqn.inputs[0], map(contract), map(batch)))
 }
 
-// (x·y)ᵀ = y·x, where the transpose exchanges the free axes of both: each element of the result
-// sums the same products in the same order.
+// (x·y)ᵀ = y·x, where the transpose exchanges the free axes of both, and nothing else reads x·y:
+// each element of the result sums the same products in the same order.
 fn transposed_product(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
     let Prim::Transpose(transpose) = prim else { return None };
     let eqn = draft.def(inputs[0])?;
     let Prim::DotGeneral(dot) = &eqn.prim else { return None };
+    if !draft.is_read_once(inputs[0]) {
+        return None;
+    }
     let n_batch = dot.lhs_batch.len();
     let shapes: Vec<Shape> = eqn.inputs.iter().map(|&atom| draft.aval(atom).shape).collect();
     let n_left = shapes[0].rank() - n_batch - dot.lhs_contract.len();
@@ -253,4 +267,191 @@ fn transposed_product(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option
         rhs_batch: dot.lhs_batch.clone(),
     };
     Some(draft.bind1(swapped, &[eqn.inputs[1], eqn.inputs[0]]))
+}
+
+// f(xᵀ, yᵀ)ᵀ = f(x, y), for elementwise f that nothing else reads.
+fn transposes_that_cancel(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
+    let Prim::Transpose(transpose) = prim else { return None };
+    let is_elementwise = draft.def(inputs[0]).is_some_and(|eqn| is_elementwise(&eqn.prim));
+    if !is_elementwise || !cancels(draft, inputs[0], &transpose.permutation) {
+        return None;
+    }
+    Some(without_transposes(draft, inputs[0]))
+}
+
+/// Whether a transpose meets its inverse at each operand that the elementwise equations of `atom`
+/// read.
+fn cancels(draft: &Draft, atom: Atom, permutation: &[usize]) -> bool {
+    if draft.aval(atom).rank() == 0 {
+        return true;
+    }
+    let Some(eqn) = draft.def(atom) else { return false };
+    match &eqn.prim {
+        Prim::Transpose(inner) => {
+            permutation.iter().enumerate().all(|(i, &axis)| inner.permutation[axis] == i)
+        }
+        prim => {
+            is_elementwise(prim)
+                && draft.is_read_once(atom)
+                && eqn.inputs.iter().all(|&input| cancels(draft, input, permutation))
+        }
+    }
+}
+
+/// The same elementwise equations of what is transposed.
+fn without_transposes(draft: &mut Draft, atom: Atom) -> Atom {
+    match draft.def(atom).filter(|_| draft.aval(atom).rank() > 0) {
+        None => atom,
+        Some(eqn) if matches!(eqn.prim, Prim::Transpose(_)) => eqn.inputs[0],
+        Some(eqn) => {
+            let inputs: Vec<Atom> =
+                eqn.inputs.iter().map(|&input| without_transposes(draft, input)).collect();
+            draft.bind1(eqn.prim.clone(), &inputs)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::DType;
+    use crate::ir::{Aval, Builder};
+    use crate::prim::{Reduce, Transpose};
+
+    /// What `algebra` makes of a program of x: f32[3], y: f32[3], m: f32[2,3].
+    fn of(make: impl FnOnce(&mut Builder, [Atom; 3]) -> Vec<Atom>) -> String {
+        let mut b = Builder::new();
+        let inputs = [&[3][..], &[3], &[2, 3]].map(|s| b.input(Aval::new(DType::F32, s)));
+        let outputs = make(&mut b, inputs);
+        algebra(&b.finish(outputs)).to_string()
+    }
+
+    #[test]
+    fn neutral_numbers_vanish() {
+        let text = of(|b, [x, ..]| {
+            let [one, zero, minus_zero, minus_one] = [1.0, 0.0, -0.0, -1.0].map(|v| b.lit(v, x));
+            vec![
+                b.mul(one, x),
+                b.div(x, one),
+                b.sub(x, zero),
+                b.add(x, minus_zero),
+                b.mul(x, minus_one),
+            ]
+        });
+        insta::assert_snapshot!(text, @r"
+        { lambda a:f32[3] b:f32[3] c:f32[2,3] .
+          let d:f32[3] = neg a
+          in (a, a, a, a, d) }
+        ");
+    }
+
+    #[test]
+    fn what_is_wrong_for_some_float_stays() {
+        let text = of(|b, [x, ..]| {
+            let zero = b.lit(0.0, x);
+            let sum = Reduce { fold: Fold::Sum, axes: vec![] };
+            vec![b.add(x, zero), b.mul(x, zero), b.sub(x, x), b.div(x, x), b.bind1(sum, &[x])]
+        });
+        insta::assert_snapshot!(text, @r"
+        { lambda a:f32[3] b:f32[3] c:f32[2,3] .
+          let d:f32[3] = add a 0.0:f32
+              e:f32[3] = mul a 0.0:f32
+              f:f32[3] = sub a a
+              g:f32[3] = div a a
+              h:f32[3] = reduce_sum[axes=[]] a
+          in (d, e, f, g, h) }
+        ");
+    }
+
+    #[test]
+    fn signs_and_powers_of_two() {
+        let text = of(|b, [x, y, _]| {
+            let (minus_x, minus_y) = (b.neg(x), b.neg(y));
+            let [four, three] = [4.0, 3.0].map(|v| b.lit(v, x));
+            vec![
+                b.add(x, minus_y),
+                b.sub(x, minus_y),
+                b.mul(minus_x, minus_y),
+                b.neg(minus_x),
+                b.div(x, four),
+                b.div(x, three),
+            ]
+        });
+        insta::assert_snapshot!(text, @r"
+        { lambda a:f32[3] b:f32[3] c:f32[2,3] .
+          let d:f32[3] = sub a b
+              e:f32[3] = add a b
+              f:f32[3] = mul a b
+              g:f32[3] = mul a 0.25:f32
+              h:f32[3] = div a 3.0:f32
+          in (d, e, f, a, g, h) }
+        ");
+    }
+
+    #[test]
+    fn choices_and_folds_of_nothing() {
+        let text = of(|b, [x, y, _]| {
+            let (yes, zero) = (Atom::Lit(Scalar::Bool(true)), b.lit(0.0, x));
+            let which = b.binary(Binary::Lt, x, y);
+            let most = Reduce { fold: Fold::Max, axes: vec![] };
+            vec![
+                b.select(yes, x, zero),
+                b.select(which, y, y),
+                b.binary(Binary::Max, x, x),
+                b.bind1(most, &[y]),
+            ]
+        });
+        insta::assert_snapshot!(text, @r"
+        { lambda a:f32[3] b:f32[3] c:f32[2,3] .
+          in (a, b, a, b) }
+        ");
+    }
+
+    #[test]
+    fn transposes_join_products_and_cancel() {
+        let text = of(|b, [x, _, m]| {
+            let swap = Transpose { permutation: vec![1, 0] };
+            let dot = |contract: [usize; 2]| DotGeneral {
+                lhs_contract: vec![contract[0]],
+                rhs_contract: vec![contract[1]],
+                lhs_batch: vec![],
+                rhs_batch: vec![],
+            };
+            let t = b.bind1(swap.clone(), &[m]);
+            let product = b.bind1(dot([0, 0]), &[t, x]);
+            let square = b.bind1(dot([1, 1]), &[m, m]);
+            let half = b.lit(0.5, x);
+            let sum = b.add(t, half);
+            let sum = b.unary(Unary::Tanh, sum);
+            vec![product, b.bind1(swap.clone(), &[square]), b.bind1(swap, &[sum])]
+        });
+        insta::assert_snapshot!(text, @r"
+        { lambda a:f32[3] b:f32[3] c:f32[2,3] .
+          let d:f32[2] = dot_general[lhs_contract=[1] rhs_contract=[0] lhs_batch=[] rhs_batch=[]] c a
+              e:f32[2,2] = dot_general[lhs_contract=[1] rhs_contract=[1] lhs_batch=[] rhs_batch=[]] c c
+              f:f32[2,3] = add c 0.5:f32
+              g:f32[2,3] = tanh f
+          in (d, e, g) }
+        ");
+    }
+
+    #[test]
+    fn a_repeated_scalar_is_read_as_one() {
+        let text = of(|b, [x, ..]| {
+            let shape: Shape = [3].into();
+            let scalar = b.sum(x, &[0]);
+            let all = b.broadcast(scalar, &shape, &[]);
+            let scaled = b.mul(x, all);
+            let alone = b.unary(Unary::Exp, all);
+            vec![scaled, alone]
+        });
+        insta::assert_snapshot!(text, @r"
+        { lambda a:f32[3] b:f32[3] c:f32[2,3] .
+          let d:f32[] = reduce_sum[axes=[0]] a
+              e:f32[3] = mul a d
+              f:f32[] = exp d
+              g:f32[3] = broadcast[shape=[3] axes=[]] f
+          in (e, g) }
+        ");
+    }
 }

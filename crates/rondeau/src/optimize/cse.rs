@@ -52,3 +52,53 @@ fn in_order(prim: &Prim, inputs: &[Atom]) -> Vec<Atom> {
     }
     inputs
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::buffer::DType;
+    use crate::ir::{Aval, Builder};
+    use crate::prim::{Call, Tap, Unary};
+
+    #[test]
+    fn equal_equations_are_computed_once_but_not_effects_and_checkpoints() {
+        let body = {
+            let mut b = Builder::new();
+            let x = b.input(Aval::scalar(DType::F32));
+            let (y, z) = (b.unary(Unary::Exp, x), b.unary(Unary::Exp, x));
+            let sum = b.add(y, z);
+            Arc::new(b.finish(vec![sum]))
+        };
+        let mut b = Builder::new();
+        let (x, y) = (b.input(Aval::scalar(DType::F32)), b.input(Aval::scalar(DType::F32)));
+        let (xy, yx) = (b.mul(x, y), b.mul(y, x));
+        let difference = b.sub(xy, yx);
+        let mut outputs = vec![difference];
+        for _ in 0..2 {
+            b.bind(Tap { label: "x".into() }, &[x]);
+            outputs.push(b.bind1(Call { kind: CallKind::Remat, body: body.clone() }, &[x]));
+        }
+        insta::assert_snapshot!(cse(&b.finish(outputs)), @r#"
+        { lambda a:f32[] b:f32[] .
+          let c:f32[] = mul a b
+              d:f32[] = sub c c
+              _ = debug_print[label="x"] a
+              e:f32[] = checkpoint[
+                body={ lambda a:f32[] .
+                  let b:f32[] = exp a
+                      c:f32[] = add b b
+                  in (c,) }
+              ] a
+              _ = debug_print[label="x"] a
+              f:f32[] = checkpoint[
+                body={ lambda a:f32[] .
+                  let b:f32[] = exp a
+                      c:f32[] = add b b
+                  in (c,) }
+              ] a
+          in (d, e, f) }
+        "#);
+    }
+}

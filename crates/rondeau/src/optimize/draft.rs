@@ -18,6 +18,8 @@ pub(super) type Rule = fn(&mut Draft, &Prim, &[Atom]) -> Option<Atom>;
 pub(super) struct Draft {
     b: Builder,
     bound_by: Vec<Option<Arc<Eqn>>>,
+    /// How often the program that is copied reads what each variable stands for.
+    n_readers: Vec<usize>,
     rules: &'static [&'static [Rule]],
 }
 
@@ -48,6 +50,18 @@ impl Draft {
     /// The equation that binds an atom; none for numbers and inputs.
     pub(super) fn def(&self, atom: Atom) -> Option<Arc<Eqn>> {
         self.bound_by.get(atom.var()?.index())?.clone()
+    }
+
+    /// Whether the program that is copied reads this value in one place only.
+    pub(super) fn is_read_once(&self, atom: Atom) -> bool {
+        atom.var().is_some_and(|var| self.n_readers.get(var.index()) == Some(&1))
+    }
+
+    fn count_readers(&mut self, atom: Atom, n: usize) {
+        if let Atom::Var(var) = atom {
+            self.n_readers.resize(self.n_readers.len().max(var.index() + 1), 0);
+            self.n_readers[var.index()] += n;
+        }
     }
 
     /// The number that an atom is at every index, if it is one number and that is known.
@@ -99,15 +113,18 @@ impl Draft {
         inputs: &[Atom],
         mut copy: impl FnMut(&mut Draft, &Prim, &[Atom]) -> Vec<Atom>,
     ) -> Vec<Atom> {
+        let n_readers = n_readers(program);
         let mut env: Vec<Option<Atom>> = vec![None; program.n_vars()];
         for (&var, &atom) in program.inputs.iter().zip(inputs) {
             env[var.index()] = Some(atom);
+            self.count_readers(atom, n_readers[var.index()]);
         }
         for eqn in &program.eqns {
             let inputs: Vec<Atom> = eqn.inputs.iter().map(|&atom| read(&env, atom)).collect();
             let outputs = copy(self, &eqn.prim, &inputs);
             for (var, atom) in eqn.outputs.iter().zip(outputs) {
                 env[var.index()] = Some(atom);
+                self.count_readers(atom, n_readers[var.index()]);
             }
         }
         program.outputs.iter().map(|&atom| read(&env, atom)).collect()
@@ -129,6 +146,14 @@ impl Draft {
     }
 }
 
+/// How often each variable is read, by equations and by the outputs.
+pub(super) fn n_readers(program: &Program) -> Vec<usize> {
+    let mut n_readers = vec![0; program.n_vars()];
+    let read = program.eqns().iter().flat_map(|eqn| &eqn.inputs).chain(program.outputs());
+    read.filter_map(|atom| atom.var()).for_each(|var| n_readers[var.index()] += 1);
+    n_readers
+}
+
 fn read(env: &[Option<Atom>], atom: Atom) -> Atom {
     match atom {
         Atom::Lit(_) => atom,
@@ -141,11 +166,14 @@ pub(super) fn rewrite(program: &Program, rules: &'static [&'static [Rule]]) -> P
     rewrite_eqns(program, rules, &|draft, prim, inputs| draft.bind(prim.clone(), inputs))
 }
 
+/// Appends an equation's replacement; its outputs.
+pub(super) type MakeEqn<'a> = dyn Fn(&mut Draft, &Prim, &[Atom]) -> Vec<Atom> + 'a;
+
 /// The program with each equation, inner programs first, as `copy` makes it.
 pub(super) fn rewrite_eqns(
     program: &Program,
     rules: &'static [&'static [Rule]],
-    copy: &dyn Fn(&mut Draft, &Prim, &[Atom]) -> Vec<Atom>,
+    copy: &MakeEqn<'_>,
 ) -> Program {
     let mut draft = Draft::new(rules);
     let inputs = draft.inputs_of(program);

@@ -249,3 +249,87 @@ fn bitcast_of_bitcast(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option
     let Prim::Bitcast(_) = &eqn.prim else { return None };
     Some(draft.bind1(Bitcast { dtype: outer.dtype }, &eqn.inputs))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::{DType, Scalar};
+    use crate::ir::{Aval, Builder};
+    use crate::prim::{Binary, Concat, Unary};
+
+    /// What `fold` makes of a program of x: f32[2,3].
+    fn of(make: impl FnOnce(&mut Builder, Atom) -> Vec<Atom>) -> String {
+        let mut b = Builder::new();
+        let x = b.input(Aval::new(DType::F32, [2, 3]));
+        let outputs = make(&mut b, x);
+        fold(&b.finish(outputs)).to_string()
+    }
+
+    #[test]
+    fn numbers_are_computed() {
+        let text = of(|b, x| {
+            let [two, three] = [2.0, 3.0].map(|v| Atom::Lit(Scalar::F32(v)));
+            let five = b.add(two, three);
+            let root = b.unary(Unary::Sqrt, five);
+            let twos = b.full(2.0, &Aval::new(DType::F32, [4]));
+            let eight = b.sum(twos, &[0]);
+            let less = b.binary(Binary::Lt, two, three);
+            vec![b.mul(x, root), eight, b.select(less, x, two)]
+        });
+        insta::assert_snapshot!(text, @r"
+        { lambda a:f32[2,3] .
+          let b:f32[2,3] = mul a 2.236068:f32
+              c:f32[2,3] = select true:bool a 2.0:f32
+          in (b, 8.0:f32, c) }
+        ");
+    }
+
+    #[test]
+    fn chains_of_views_are_one_view() {
+        let text = of(|b, x| {
+            let swap = Transpose { permutation: vec![1, 0] };
+            let turned = b.bind1(swap.clone(), &[x]);
+            let back = b.bind1(swap.clone(), &[turned]);
+            let rows = b.broadcast(x, &[4, 2, 3].into(), &[1, 2]);
+            let more = b.broadcast(rows, &[5, 4, 2, 3].into(), &[1, 2, 3]);
+            let flat = b.reshape(x, &[6].into());
+            let tall = b.reshape(flat, &[3, 2].into());
+            let slice = |starts: [usize; 2], sizes: [usize; 2]| Slice {
+                starts: starts.into(),
+                sizes: sizes.into(),
+                steps: vec![1, 1],
+            };
+            let part = b.bind1(slice([0, 1], [2, 2]), &[x]);
+            let part = b.bind1(slice([1, 1], [1, 1]), &[part]);
+            let both = b.bind1(Concat { axis: 0 }, &[x, x]);
+            let second = b.bind1(slice([2, 0], [2, 3]), &[both]);
+            vec![back, more, tall, part, second]
+        });
+        insta::assert_snapshot!(text, @r"
+        { lambda a:f32[2,3] .
+          let b:f32[5,4,2,3] = broadcast[shape=[5, 4, 2, 3] axes=[2, 3]] a
+              c:f32[3,2] = reshape[shape=[3, 2]] a
+              d:f32[1,1] = slice[starts=[1, 2] sizes=[1, 1] steps=[1, 1]] a
+          in (a, b, c, d, a) }
+        ");
+    }
+
+    #[test]
+    fn views_of_what_repeats_repeat_less() {
+        let text = of(|b, x| {
+            let one = b.broadcast(x, &[4, 2, 3].into(), &[1, 2]);
+            let turned = b.bind1(Transpose { permutation: vec![1, 2, 0] }, &[one]);
+            let cut = Slice { starts: vec![0, 0, 1], sizes: vec![2, 3, 2], steps: vec![1, 1, 1] };
+            let fewer = b.bind1(cut, &[turned]);
+            let halves = b.full(0.5, &Aval::new(DType::F32, [4, 3]));
+            vec![fewer, b.reshape(halves, &[12].into()), b.unary(Unary::Exp, halves)]
+        });
+        insta::assert_snapshot!(text, @r"
+        { lambda a:f32[2,3] .
+          let b:f32[2,3,2] = broadcast[shape=[2, 3, 2] axes=[0, 1]] a
+              c:f32[12] = broadcast[shape=[12] axes=[]] 0.5:f32
+              d:f32[4,3] = broadcast[shape=[4, 3] axes=[]] 1.6487212:f32
+          in (b, c, d) }
+        ");
+    }
+}

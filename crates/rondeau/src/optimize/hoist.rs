@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::cost::{is_elementwise, is_view};
-use super::draft::Draft;
+use super::draft::{Draft, n_readers};
 use super::loops::{Loop, LoopDraft, Source, improve_loops};
 use crate::ir::{Atom, Aval, Eqn, Program, Var};
 use crate::prim::{Batched, Binary, Broadcast, Prim, Scan};
@@ -108,9 +108,7 @@ struct Sums(HashMap<Var, Vec<Atom>>);
 
 impl Sums {
     fn of(program: &Program) -> Sums {
-        let mut readers = vec![0_usize; program.n_vars()];
-        let read = program.eqns().iter().flat_map(|eqn| &eqn.inputs).chain(program.outputs());
-        read.filter_map(|atom| atom.var()).for_each(|var| readers[var.index()] += 1);
+        let readers = n_readers(program);
         let mut sums: HashMap<Var, Vec<Atom>> = HashMap::new();
         for eqn in program.eqns() {
             if eqn.prim != Prim::Binary(Binary::Add) {
@@ -230,10 +228,7 @@ impl<'a> Hoist<'a> {
     /// Elementwise equations and views of what leaves leave too, if no more bytes come back.
     fn take_what_follows(&mut self) {
         let body = self.it.body();
-        let mut readers = vec![0_usize; self.known.len()];
-        let outputs = body.outputs().iter();
-        let read = body.eqns().iter().flat_map(|eqn| &eqn.inputs).chain(outputs);
-        read.filter_map(|atom| atom.var()).for_each(|var| readers[var.index()] += 1);
+        let mut readers = n_readers(body);
         let mut is_outside = vec![false; self.known.len()];
         for (i, eqn) in body.eqns().iter().enumerate() {
             if !self.leaves[i] && self.known_of(eqn) == Known::Rows && follows(&eqn.prim) {

@@ -6,10 +6,22 @@ use super::draft::{Draft, rewrite_eqns};
 use super::hoist::materialize;
 use super::loops::{Loop, LoopDraft, Source};
 use crate::ir::{Atom, Aval, Program};
-use crate::prim::{Batched, Broadcast, Prim};
+use crate::prim::{Batched, Prim};
 
 /// The program with loops that are given, and return, only what they have to.
 pub(super) fn inputs(program: &Program) -> Program {
+    // What one loop no longer takes, the loop around it may not have to give.
+    let mut program = once(program);
+    loop {
+        let next = once(&program);
+        if next == program {
+            return program;
+        }
+        program = next;
+    }
+}
+
+fn once(program: &Program) -> Program {
     rewrite_eqns(program, &[], &|draft, prim, inputs| match prim {
         Prim::Scan(scan) => narrow(draft, Loop { scan, inputs }),
         _ => draft.bind(prim.clone(), inputs),
@@ -99,10 +111,12 @@ fn given(draft: &mut Draft, new: &mut LoopDraft, value: Batched, aval: Aval) -> 
                     let number = new.given(Batched::Shared(x), scalar);
                     return full(new, number);
                 }
-                let axes = broadcast.axes.iter().map(|axis| axis - 1).collect();
-                let row = Broadcast { shape: aval.shape.clone(), axes };
                 let inner = new.given(Batched::Shared(x), draft.aval(x));
-                new.step().bind1(row, &[inner])
+                if draft.aval(x) == aval {
+                    return inner;
+                }
+                let axes: Vec<usize> = broadcast.axes.iter().map(|axis| axis - 1).collect();
+                new.step().broadcast(inner, &aval.shape, &axes)
             }
             _ => new.given(value, aval),
         },

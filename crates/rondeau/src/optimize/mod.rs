@@ -44,6 +44,7 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "cse", run: cse::cse },
     Pass { name: "inputs", run: inputs::inputs },
     Pass { name: "algebra", run: algebra::algebra },
+    Pass { name: "cse", run: cse::cse },
     Pass { name: "hoist", run: hoist::hoist },
     Pass { name: "defer", run: defer::defer },
     Pass { name: "residuals", run: residuals::residuals },

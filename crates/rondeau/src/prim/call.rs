@@ -185,6 +185,7 @@ impl Rules for Call {
     ) -> (Vec<Atom>, Vec<Tangent>) {
         let out_avals = self.body.output_avals();
         let n_out = out_avals.len();
+        let is_zero = |tangent: &Tangent| *tangent == Tangent::Zero;
         let (outs, own, captured) = match &self.kind {
             CallKind::Remat => {
                 let by: Vec<bool> = tangents.iter().map(|t| *t != Tangent::Zero).collect();
@@ -198,6 +199,14 @@ impl Rules for Call {
                     false => Tangent::Zero,
                 });
                 return (outs, tangents.collect());
+            }
+            // Where no argument changes, the rule has no part.
+            CallKind::CustomJvp { n_consts, .. } | CallKind::CustomVjp { n_consts, .. }
+                if tangents[*n_consts..].iter().all(is_zero) =>
+            {
+                let outs = b.bind(self.clone(), primals);
+                let captured = self.captured_tangents(b, *n_consts, primals, tangents);
+                return (outs, captured);
             }
             CallKind::CustomJvp { n_consts, rule } => {
                 let values = Call::argument_tangents(b, *n_consts, primals, tangents);
@@ -318,34 +327,34 @@ impl Rules for Call {
             let outs = function(&mut b, atoms[0], atoms[1]).0;
             Arc::new(b.finish(outs))
         };
-        let rule = {
-            let by = [true, true];
-            Arc::new(transform::jvp(&body, &by, &[true, true]).program)
-        };
+        // The ordinary rules for the arguments, with `n_consts` inputs captured.
         let forward = {
             let mut b = Builder::new();
             let atoms = b.inputs(&inputs);
             let (outs, _) = function(&mut b, atoms[0], atoms[1]);
             Arc::new(b.finish([outs, atoms].concat()))
         };
-        let backward = {
+        let kinds = |n_consts: usize| {
+            let by = [n_consts == 0, true];
+            let rule = transform::jvp(&body, &by, &[true, true]).program;
             let mut b = Builder::new();
             let res = b.inputs(&inputs);
             let cts = b.inputs(&[inputs[1].clone(), inputs[0].clone()]);
             let cts: Vec<Cotangent> = cts.into_iter().map(Cotangent::Value).collect();
-            let linearized = transform::linearize(&body, &[true, true]);
+            let linearized = transform::linearize(&body, &by);
             let residuals = b.inline(&linearized.forward, &res).split_off(2);
             let cts = linearized.backward(&mut b, &residuals, &cts).expect("internal: linear");
-            let cts: Vec<Atom> =
-                cts.iter().zip(&inputs).map(|(ct, aval)| ct.instantiate(&mut b, aval)).collect();
-            Arc::new(b.finish(cts))
+            let avals = pick(&inputs, &by);
+            let cts =
+                cts.iter().zip(&avals).map(|(ct, aval)| ct.instantiate(&mut b, aval)).collect();
+            let (forward, backward) = (forward.clone(), Arc::new(b.finish(cts)));
+            [
+                CallKind::CustomJvp { n_consts, rule: Arc::new(rule) },
+                CallKind::CustomVjp { n_consts, forward, backward },
+            ]
         };
-        let kinds = [
-            CallKind::Remat,
-            CallKind::CustomJvp { n_consts: 0, rule },
-            CallKind::CustomVjp { n_consts: 0, forward, backward },
-        ];
-        kinds.into_iter().map(|kind| (Call { kind, body: body.clone() }, inputs.clone())).collect()
+        let kinds = [CallKind::Remat].into_iter().chain([0, 1].into_iter().flat_map(kinds));
+        kinds.map(|kind| (Call { kind, body: body.clone() }, inputs.clone())).collect()
     }
 }
 
@@ -496,6 +505,11 @@ impl BodyRules for CustomLinear {
     }
 
     fn partial_eval(&self, b: &mut PartialBuilder, inputs: &[Partial]) -> Vec<Partial> {
+        // A tangent that waits for no other is zero, though written out.
+        if !inputs[self.n_residuals..].iter().any(|x| x.is_unknown()) {
+            let avals = self.backward.input_avals().split_off(self.n_residuals);
+            return avals.iter().map(|aval| Partial::Known(b.known.full(0.0, aval))).collect();
+        }
         let atoms: Vec<Atom> = inputs.iter().map(|&x| b.lift(x)).collect();
         b.unknown.bind(self.clone(), &atoms).into_iter().map(Partial::Unknown).collect()
     }

@@ -32,6 +32,7 @@ pub use reduce::{ArgReduce, Cumulative, Fold, Reduce};
 pub use scan::Scan;
 pub use sort::Sort;
 pub use tap::Tap;
+pub(crate) use tap::emit as show_tap;
 pub use while_::While;
 
 use crate::buffer::Buffer;
@@ -211,7 +212,7 @@ pub trait BodyRules {
     /// The programs that it holds.
     fn bodies(&self) -> Vec<&Arc<Program>>;
     /// Splits the equation: what the known inputs determine goes to `b.known`, the rest to
-    /// `b.unknown`. Some input is unknown.
+    /// `b.unknown`. Some input is unknown, or some equation inside cannot be computed as it is.
     fn partial_eval(&self, b: &mut PartialBuilder, inputs: &[Partial]) -> Vec<Partial>;
     /// What is kept if only these outputs are read.
     fn dce(&self, used: &[bool]) -> Kept;
@@ -375,6 +376,13 @@ impl Prim {
     /// The programs that it holds.
     pub fn bodies(&self) -> Vec<&Arc<Program>> {
         self.body_rules().map_or_else(Vec::new, |rules| rules.bodies())
+    }
+
+    /// Whether it is, or holds, the linear part of a rule for cotangents, which cannot be computed.
+    pub fn has_custom_linear(&self) -> bool {
+        let holds =
+            |body: &&Arc<Program>| body.eqns().iter().any(|eqn| eqn.prim.has_custom_linear());
+        matches!(self, Prim::CustomLinear(_)) || self.bodies().iter().any(holds)
     }
 
     /// Whether running it does something besides computing its outputs.

@@ -130,7 +130,7 @@ impl Rules for Sort {
             Tangent::Zero => Tangent::Zero,
             Tangent::Value(dx) => {
                 let dx = b.move_axis(dx, self.axis, rank - 1);
-                let dy = b.bind1(gather.clone(), &[dx, from]);
+                let dy = b.bind1(gather, &[dx, from]);
                 Tangent::Value(b.move_axis(dy, rank - 1, self.axis))
             }
         };

@@ -297,10 +297,14 @@ impl BodyRules for While {
             [consts.iter().map(|&unknown| !unknown).collect(), known_carry.clone()].concat()
         };
         let body_keep = keep(parts.body_consts);
-        let (body, body_live) = dce_inputs(&self.body, &known_carry, &body_keep);
+        let flags = [parts.body_consts, &carry].concat();
+        let body = transform::partial_eval(&self.body, &flags, &carry).known;
+        let n_known = positions(&known_carry).len();
+        let used: Vec<bool> = (0..body.outputs.len()).map(|i| i < n_known).collect();
+        let (body, _) = transform::dce(&body, &used);
         let cond_keep = keep(parts.cond_consts);
         let (cond, cond_live) = dce_inputs(&self.cond, &[true], &cond_keep);
-        debug_assert!(body_live == body_keep && cond_live == cond_keep, "internal: {self:?}");
+        debug_assert!(cond_live == cond_keep, "internal: {self:?}");
         let known_of = |items: &[Partial], keep: &[bool]| -> Vec<Atom> {
             pick(items, keep).into_iter().map(Partial::known).collect()
         };

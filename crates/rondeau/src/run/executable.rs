@@ -1,26 +1,41 @@
 //! A compiled program: called as often as one likes, from as many threads as one likes.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rondeau_machine::{Arena, Executor, Tapped, as_bytes, as_bytes_mut};
 
+use super::Engine;
 use crate::buffer::{Buffer, DType};
-use crate::compile::{Compiled, compile};
-use crate::ir::{Aval, Program};
+use crate::compile::{Compiled, TapPart, compile};
+use crate::ir::{Aval, Plan, Program};
 use crate::optimize::optimize;
+use crate::prim::show_tap;
 
-/// A compiled program: call it as often as you like, from as many threads as you like.
+/// A program that is ready to run: call it as often as you like, from as many threads as you like.
+#[derive(Debug)]
 pub struct Executable {
     program: Arc<Program>,
+    engine: Engine,
+    runner: Runner,
+}
+
+#[derive(Debug)]
+enum Runner {
+    Interpreter(Plan),
+    Machine(Box<Machine>),
+}
+
+/// Compiled code, and the working memory of calls that have ended.
+struct Machine {
     compiled: Compiled,
-    machine: rondeau_machine::Executable,
-    /// Working memory of calls that have ended.
+    executable: rondeau_machine::Executable,
     arenas: Mutex<Vec<Arena>>,
 }
 
-impl std::fmt::Debug for Executable {
+impl std::fmt::Debug for Machine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Executable").field("program", &self.program).finish_non_exhaustive()
+        f.debug_struct("Machine").field("notes", &self.compiled.notes).finish_non_exhaustive()
     }
 }
 
@@ -68,46 +83,66 @@ impl Values {
 }
 
 impl Executable {
-    /// Optimizes and compiles a program for the best executor of this machine.
-    pub fn compile(program: &Program) -> Executable {
-        Executable::with(&optimize(program), Executor::Best)
+    /// Optimizes a program and makes it ready for an engine.
+    pub fn compile(program: &Program, engine: Engine) -> Executable {
+        Executable::with(&optimize(program), engine)
     }
 
-    /// Compiles a program as it is.
-    pub fn with(program: &Program, executor: Executor) -> Executable {
-        let compiled = compile(program);
-        let machine = rondeau_machine::Executable::new(&compiled.code, executor)
-            .unwrap_or_else(|error| panic!("internal: the code is refused: {error}\n{program}"));
-        Executable {
-            program: Arc::new(program.clone()),
-            compiled,
-            machine,
-            arenas: Mutex::new(vec![]),
-        }
+    /// Makes a program ready as it is.
+    pub fn with(program: &Program, engine: Engine) -> Executable {
+        let program = Arc::new(program.clone());
+        let runner = match engine {
+            Engine::Interpreter => Runner::Interpreter(Plan::new(program.clone())),
+            Engine::Vm => Runner::Machine(Box::new(Machine::new(&program, Executor::Vm))),
+            Engine::Native => Runner::Machine(Box::new(Machine::new(&program, Executor::Best))),
+        };
+        Executable { program, engine, runner }
     }
 
-    /// The program after optimization.
+    /// The program that runs.
     pub fn program(&self) -> &Program {
         &self.program
     }
 
-    /// What was made of the program, one line for each kernel.
+    /// Who runs it.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// What was made of the program, one line for each kernel; nothing if it is interpreted.
     pub fn notes(&self) -> &[String] {
-        &self.compiled.notes
+        match &self.runner {
+            Runner::Interpreter(_) => &[],
+            Runner::Machine(machine) => &machine.compiled.notes,
+        }
     }
 
-    /// The code that runs.
-    pub fn code(&self) -> &rondeau_machine::code::Code {
-        &self.compiled.code
-    }
-
-    /// Bytes of working memory of a call.
+    /// Bytes of working memory of a call; 0 if it is interpreted.
     pub fn arena_bytes(&self) -> usize {
-        self.machine.arena_bytes()
+        match &self.runner {
+            Runner::Interpreter(_) => 0,
+            Runner::Machine(machine) => machine.executable.arena_bytes(),
+        }
     }
 
     /// The outputs for inputs of the program's types.
     pub fn call(&self, inputs: &[Buffer]) -> Vec<Buffer> {
+        match &self.runner {
+            Runner::Interpreter(plan) => plan.run(inputs),
+            Runner::Machine(machine) => machine.call(inputs),
+        }
+    }
+}
+
+impl Machine {
+    fn new(program: &Program, executor: Executor) -> Machine {
+        let compiled = compile(program);
+        let executable = rondeau_machine::Executable::new(&compiled.code, executor)
+            .unwrap_or_else(|error| panic!("internal: the code is refused: {error}\n{program}"));
+        Machine { compiled, executable, arenas: Mutex::new(vec![]) }
+    }
+
+    fn call(&self, inputs: &[Buffer]) -> Vec<Buffer> {
         let dense: Vec<Buffer> = inputs.iter().map(Buffer::to_dense).collect();
         let truths: Vec<Vec<u8>> = dense
             .iter()
@@ -131,7 +166,9 @@ impl Executable {
         let mut outputs: Vec<Values> = self.compiled.outputs.iter().map(Values::zeros).collect();
         let mut places: Vec<&mut [u8]> = outputs.iter_mut().map(Values::bytes_mut).collect();
         let mut arena = self.lock().pop().unwrap_or_default();
-        let result = self.machine.run(&bytes, &mut places, &mut arena, &|tapped| self.show(tapped));
+        let taps = Taps { parts: &self.compiled.taps, seen: RefCell::new(vec![]) };
+        let result =
+            self.executable.run(&bytes, &mut places, &mut arena, &|tapped| taps.show(&tapped));
         result.unwrap_or_else(|error| panic!("internal: the call is refused: {error}"));
         self.lock().push(arena);
         outputs
@@ -144,6 +181,29 @@ impl Executable {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arena>> {
         self.arenas.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn show(&self, _tapped: Tapped<'_>) {}
+/// Collects what belongs to one `debug_print` and prints it together.
+struct Taps<'a> {
+    parts: &'a [TapPart],
+    seen: RefCell<Vec<Buffer>>,
+}
+
+impl Taps<'_> {
+    fn show(&self, tapped: &Tapped<'_>) {
+        let part = &self.parts[tapped.id as usize];
+        let mut seen = self.seen.borrow_mut();
+        if let Some(aval) = &part.aval {
+            seen.push(from_bytes(tapped.bytes, aval));
+        }
+        if part.part + 1 >= part.n_parts {
+            show_tap(&part.label, &std::mem::take(&mut *seen));
+        }
+    }
+}
+
+fn from_bytes(bytes: &[u8], aval: &Aval) -> Buffer {
+    let mut values = Values::zeros(aval);
+    values.bytes_mut().copy_from_slice(bytes);
+    values.into_buffer(aval)
 }

@@ -1,6 +1,7 @@
 //! Code and buffers to buffers.
 
+mod engine;
 mod executable;
 
+pub use engine::Engine;
 pub use executable::Executable;
-pub use rondeau_machine::Executor;

@@ -615,12 +615,12 @@ impl Along {
         let rank = x.rank();
         let (mut starts, mut sizes, mut steps) = (vec![0; rank], x.shape().to_vec(), vec![1; rank]);
         (starts[axis], sizes[axis], steps[axis]) = (start, n, step);
-        bind1(Slice { starts, sizes, steps }, &[x.clone()], self.at)
+        bind1(Slice { starts, sizes, steps }, std::slice::from_ref(x), self.at)
     }
 
     fn flip(&self, x: &Array) -> Array {
         match self.axis_of(x) {
-            Ok(axis) => bind1(Reverse { axes: vec![axis] }, &[x.clone()], self.at),
+            Ok(axis) => bind1(Reverse { axes: vec![axis] }, std::slice::from_ref(x), self.at),
             Err(error) => Array::mistake(error.at(self.at)),
         }
     }
@@ -641,7 +641,7 @@ impl Along {
         let beside = |x: &Array| {
             let mut shape = x.shape().to_vec();
             shape.insert(axis + 1, 1);
-            bind1(Reshape { shape: shape.into() }, &[x.clone()], self.at)
+            bind1(Reshape { shape: shape.into() }, std::slice::from_ref(x), self.at)
         };
         let pairs = [beside(&self.cut(even, 0, n, 1)), beside(odd)];
         let pairs = bind1(Concat { axis: axis + 1 }, &pairs, self.at);

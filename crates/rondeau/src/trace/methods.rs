@@ -68,7 +68,7 @@ macro_rules! unary_functions {
 }
 
 unary_functions! {
-    /// The distance from zero, of numbers.
+    /// The distance from zero, of numbers; the derivative at 0 is 1, as in JAX.
     abs: Abs;
     /// -1, 0 or 1, of numbers; keeps NaN and the sign of zero.
     sign: Sign;

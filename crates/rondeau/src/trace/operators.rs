@@ -149,7 +149,7 @@ fn spread(array: &Array, shape: &Shape, at: &'static Location<'static>) -> Array
         return array.clone();
     }
     let axes = (shape.rank() - rank..shape.rank()).collect();
-    bind1(Broadcast { shape: shape.clone(), axes }, &[array.clone()], at)
+    bind1(Broadcast { shape: shape.clone(), axes }, std::slice::from_ref(array), at)
 }
 
 /// A binary primitive with broadcasting.

@@ -102,7 +102,8 @@ pub fn partial_eval(program: &Program, unknown: &[bool], force: &[bool]) -> Spli
     };
     for eqn in program.eqns() {
         let inputs: Vec<Partial> = eqn.inputs.iter().map(|&atom| read(&env, atom)).collect();
-        let outputs: Vec<Partial> = if !inputs.iter().any(|x| x.is_unknown()) {
+        let is_known = !inputs.iter().any(|x| x.is_unknown());
+        let outputs: Vec<Partial> = if is_known && !eqn.prim.has_custom_linear() {
             let inputs: Vec<Atom> = inputs.into_iter().map(Partial::known).collect();
             b.known.bind(eqn.prim.clone(), &inputs).into_iter().map(Partial::Known).collect()
         } else if let Some(rules) = eqn.prim.body_rules() {

@@ -4,7 +4,7 @@ use rondeau::buffer::{Buffer, DType};
 use rondeau::ir::{Program, eval};
 use rondeau::optimize::optimize;
 use rondeau::prim::Prim;
-use rondeau::run::{Executable, Executor};
+use rondeau::run::{Engine, Executable};
 
 use crate::generate;
 
@@ -36,12 +36,12 @@ fn close(got: &[f64], need: &[f64], tolerance: f64) -> bool {
 fn compare(program: &Program, inputs: &[Buffer], what: &str) {
     let need = eval(program, inputs);
     let run = || {
-        let compiled = Executable::with(program, Executor::Best);
+        let compiled = Executable::with(program, Engine::Native);
         assert_agree(program, &compiled.call(inputs), &need, what);
     };
     if !what.is_empty() && std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
         let part = shrunk(first_fault(program, inputs).unwrap_or_else(|| program.clone()), inputs);
-        let notes = Executable::with(&part, Executor::Best).notes().join("\n");
+        let notes = Executable::with(&part, Engine::Native).notes().join("\n");
         panic!("{what}: the least part that differs is\n{part}\n{notes}");
     }
     run();

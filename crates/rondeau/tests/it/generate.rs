@@ -578,7 +578,8 @@ impl Generator {
             1 => {
                 let (x, _) = self.float(rng);
                 let shape = self.shape(x);
-                return drop(self.condition_of(&shape, rng));
+                let holds = self.condition_of(&shape, rng);
+                return self.add(holds, 1.0);
             }
             2 => {
                 let (x, _) = self.float(rng);
@@ -764,14 +765,23 @@ impl Generator {
         let operands = self.operands(n, rng);
         let n_outs = 1 + rng.below(2);
         let body = self.body(&self.typed(&operands), rng, |body, rng| body.outputs(n_outs, rng));
-        let by: Vec<bool> = body.input_avals().iter().map(Aval::is_float).collect();
-        let kind = match rng.chance(3) && by.contains(&true) {
-            true => {
+        // The rule speaks of the floats behind the captured values.
+        let n_consts = rng.below(2).min(operands.len());
+        let avals = body.input_avals();
+        let by: Vec<bool> =
+            (0..avals.len()).map(|i| i >= n_consts && avals[i].is_float()).collect();
+        let kind = match rng.below(5) {
+            0 | 1 => {
                 let all = vec![true; body.outputs().len()];
                 let rule = Arc::new(transform::jvp(&body, &by, &all).program);
-                CallKind::CustomJvp { n_consts: 0, rule }
+                // A rule for cotangents inside has no tangents to make a rule of.
+                match rule.eqns().iter().any(|eqn| eqn.prim.has_custom_linear()) {
+                    true => CallKind::Remat,
+                    false => CallKind::CustomJvp { n_consts, rule },
+                }
             }
-            false => CallKind::Remat,
+            2 => custom_vjp(&body, n_consts, &by).unwrap_or(CallKind::Remat),
+            _ => CallKind::Remat,
         };
         self.close(Call { kind, body }, &operands);
     }
@@ -783,4 +793,28 @@ impl Generator {
             self.add(y, BOUND);
         }
     }
+}
+
+/// The ordinary rule for cotangents, from the inputs as residuals; `None` if there is none.
+fn custom_vjp(body: &Program, n_consts: usize, by: &[bool]) -> Option<CallKind> {
+    let avals = body.input_avals();
+    let mut forward = Builder::new();
+    let inputs = forward.inputs(&avals);
+    let outputs = forward.inline(body, &inputs);
+    let forward = forward.finish([outputs, inputs].concat());
+
+    let mut backward = Builder::new();
+    let inputs = backward.inputs(&avals);
+    let cts: Vec<Cotangent> = (body.output_avals().into_iter())
+        .map(|aval| match aval.is_float() {
+            true => Cotangent::Value(backward.input(aval)),
+            false => Cotangent::Zero,
+        })
+        .collect();
+    let (_, cts) = transform::vjp_into(&mut backward, body, &inputs, by, |_, _| cts).ok()?;
+    let floats: Vec<&Aval> = (0..avals.len()).filter(|&i| by[i]).map(|i| &avals[i]).collect();
+    let cts =
+        cts.iter().zip(floats).map(|(ct, aval)| ct.instantiate(&mut backward, aval)).collect();
+    let (forward, backward) = (Arc::new(forward), Arc::new(backward.finish(cts)));
+    Some(CallKind::CustomVjp { n_consts, forward, backward })
 }

@@ -108,8 +108,8 @@ impl<'a> Case<'a> {
     }
 
     /// The tree with the arrays of another case of the section (or this one) at its leaves; zeros
-    /// where there is none for an integer. The path of a leaf follows `place` after a `.`, or a `/` after a role.
-    /// Names of fields may differ from the file's in case.
+    /// where there is none for an integer. The path of a leaf follows `place` after a `.`, or a `/`
+    /// after a role. Names of fields may differ from the file's in case.
     pub(crate) fn tree<T: Tree>(&self, id: &str, place: &str, like: &T) -> T {
         let leaves = tree::leaves_with_paths(like)
             .into_iter()

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::f64::consts::PI;
 
-use rondeau::buffer::DType;
-use rondeau::trace::NewAxis;
 use rondeau::{
-    Arg, Array, Tree, checkpoint, concatenate, cond, custom_jvp, custom_vjp, einsum, fori_loop,
-    grad, jvp, map, random, scan, scan_n, scan_reverse, stack, switch, value_and_grad, vmap,
-    where_, while_loop,
+    Arg, Array, DType, NewAxis, Tree, checkpoint, concatenate, cond, custom_jvp, custom_vjp,
+    einsum, fori_loop, grad, jvp, map, random, scan, scan_n, scan_reverse, stack, switch,
+    value_and_grad, vmap, where_, while_loop,
 };
 
 use super::function::{Given, below, check, run_groups};

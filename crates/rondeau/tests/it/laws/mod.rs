@@ -2,6 +2,7 @@
 //! point. [`primitives`] puts every primitive's examples before them, [`programs`] random programs.
 
 mod compare;
+mod found;
 mod primitives;
 mod programs;
 
@@ -13,7 +14,7 @@ use rondeau::buffer::Buffer;
 use rondeau::error::ErrorKind;
 use rondeau::ir::{Atom, Aval, Builder, Program, eval};
 use rondeau::prim::{Call, CallKind, Cotangent, Fold, Operand, Prim};
-use rondeau::transform;
+use rondeau::transform::{self, Linearized};
 
 use crate::generate::{Rng, values};
 
@@ -23,7 +24,9 @@ type Law = Result<(), String>;
 /// Fails with a text unless the condition holds.
 macro_rules! ensure {
     ($condition:expr, $($text:tt)*) => {
-        if !$condition {
+        // A comparison with NaN does not hold.
+        let holds: bool = $condition;
+        if !holds {
             return Err(format!($($text)*));
         }
     };
@@ -58,6 +61,19 @@ fn has_sums(program: &Program) -> bool {
         Prim::Reduce(reduce) => matches!(reduce.fold, Fold::Sum | Fold::Prod),
         _ => false,
     })
+}
+
+fn has_dots(program: &Program) -> bool {
+    contains(program, &|prim| matches!(prim, Prim::DotGeneral(_)))
+}
+
+/// Both lists are results of the same equations on the same values: the same bits, but for
+/// products, whose rounding depends on how their operands lie in memory.
+fn equal(what: &str, got: &[Buffer], expected: &[Buffer], program: &Program) -> Law {
+    match has_dots(program) {
+        true => agree(what, got, expected, Class::of(program), program),
+        false => same(what, got, expected, program),
+    }
 }
 
 fn floats(avals: &[Aval]) -> Vec<bool> {
@@ -173,7 +189,7 @@ fn push(
     let step = checked("the jvp", jvp.program)?;
     let mut outputs = eval(&step, &[inputs, dx].concat());
     let mut tangents = outputs.split_off(n_out).into_iter();
-    same("the values of the jvp", &outputs, &eval(program, inputs), program)?;
+    equal("the values of the jvp", &outputs, &eval(program, inputs), program)?;
     let of = |(y, &nonzero): (&Buffer, &bool)| {
         let values = compare::floats(y)?;
         Some(match nonzero {
@@ -192,40 +208,56 @@ enum Found {
     Nothing,
 }
 
-/// The tangent along a random direction is the central difference along it.
+/// Whether some differences agree with a derivative. A step is small enough where a smaller one
+/// gives the same, and kinks nearby need smaller ones.
 ///
-/// A step is small enough where a smaller one gives the same. Kinks nearby need smaller ones; at
-/// none of them, the derivative and two differences that agree may say different things.
+/// # Errors
+/// Two differences that agree with each other and not with the derivative.
+fn against_differences(
+    program: &Program,
+    inputs: &[Buffer],
+    by: &[bool],
+    dx: &[Buffer],
+    agrees: impl Fn(&[Option<Vec<f64>>]) -> bool,
+) -> Result<Found, String> {
+    let mut before: Option<Vec<Option<Vec<f64>>>> = None;
+    for step in [2_f64.powi(-10), 2_f64.powi(-14), 2_f64.powi(-18)] {
+        let differences = differences(program, inputs, by, dx, step);
+        if agrees(&differences) {
+            return Ok(Found::Agreement);
+        }
+        if before.is_some_and(|before| are_close(&before, &differences)) {
+            return Err(format!(
+                "differences by {step:e} are\n{differences:?}\nalong {dx:?} at {inputs:?}\n{program}"
+            ));
+        }
+        before = Some(differences);
+    }
+    Ok(Found::Nothing)
+}
+
+fn are_close(a: &[Option<Vec<f64>>], b: &[Option<Vec<f64>>]) -> bool {
+    a.iter().zip(b).all(|pair| match pair {
+        (Some(a), Some(b)) => compare::distance(a, b) <= DIFFERENCE,
+        (a, b) => a.is_none() && b.is_none(),
+    })
+}
+
+fn directions(program: &Program, by: &[bool], rng: &mut Rng) -> Vec<Buffer> {
+    pick(&program.input_avals(), by).iter().map(|aval| values(aval, rng)).collect()
+}
+
+/// The tangent along a random direction is the central difference along it.
 fn tangents(
     program: &Program,
     inputs: &[Buffer],
     by: &[bool],
     rng: &mut Rng,
 ) -> Result<Found, String> {
-    let dx: Vec<Buffer> =
-        pick(&program.input_avals(), by).iter().map(|aval| values(aval, rng)).collect();
+    let dx = directions(program, by, rng);
     let tangents = push(program, inputs, by, &dx)?;
-    let mut before: Option<Vec<Option<Vec<f64>>>> = None;
-    for step in [2_f64.powi(-10), 2_f64.powi(-14), 2_f64.powi(-18)] {
-        let differences = differences(program, inputs, by, &dx, step);
-        let is_close = |others: &[Option<Vec<f64>>]| {
-            others.iter().zip(&differences).all(|pair| match pair {
-                (Some(a), Some(b)) => compare::distance(a, b) <= DIFFERENCE,
-                (a, b) => a.is_none() && b.is_none(),
-            })
-        };
-        if is_close(&tangents) {
-            return Ok(Found::Agreement);
-        }
-        if before.is_some_and(|before| is_close(&before)) {
-            return Err(format!(
-                "tangents by {by:?} are\n{tangents:?}\nand differences by {step:e} are\n\
-                 {differences:?}\nalong {dx:?} at {inputs:?}\n{program}"
-            ));
-        }
-        before = Some(differences);
-    }
-    Ok(Found::Nothing)
+    against_differences(program, inputs, by, &dx, |differences| are_close(&tangents, differences))
+        .map_err(|text| format!("tangents by {by:?} are\n{tangents:?}\nand {text}"))
 }
 
 /// A cotangent for each float output; some are zero.
@@ -250,22 +282,75 @@ fn pairing(cts: &[Option<Buffer>], tangents: &[Option<Vec<f64>>]) -> (f64, f64) 
 }
 
 /// `⟨ct, J dx⟩ = ⟨Jᵀ ct, dx⟩`, and the linear program is `J`. Where there is no `Jᵀ`, a `while` is
-/// why.
-fn adjoint(program: &Program, inputs: &[Buffer], by: &[bool], rng: &mut Rng) -> Law {
+/// why. A rule for cotangents only has no `J`, so that differences stand for it.
+fn adjoint(
+    program: &Program,
+    inputs: &[Buffer],
+    by: &[bool],
+    rng: &mut Rng,
+) -> Result<Found, String> {
     let n_out = program.outputs().len();
-    let class = Class::of(program);
-    let dx: Vec<Buffer> =
-        pick(&program.input_avals(), by).iter().map(|aval| values(aval, rng)).collect();
+    let dx = directions(program, by, rng);
     let cts = cotangents(program, rng);
     let lin = transform::linearize(program, by);
     let forward = checked("the forward program", lin.forward.clone())?;
     let linear = checked("the linear program", lin.linear.clone())?;
     let mut outputs = eval(&forward, inputs);
     let residuals = outputs.split_off(n_out);
-    same("the values of the forward program", &outputs, &eval(program, inputs), program)?;
+    equal("the values of the forward program", &outputs, &eval(program, inputs), program)?;
+    let Some(back) = backward(program, &lin, by, &cts)? else { return Ok(Found::Agreement) };
+    let given: Vec<Buffer> =
+        residuals.iter().cloned().chain(cts.iter().flatten().cloned()).collect();
+    let pulled = eval(&back, &given);
+    let pairs = pulled.iter().zip(&dx);
+    let (right, right_size) =
+        inner(pairs.filter_map(|(ct, dx)| Some((compare::floats(ct)?, compare::floats(dx)?))));
 
+    let is_adjoint = |tangents: &[Option<Vec<f64>>], class: Class| {
+        let (left, left_size) = pairing(&cts, tangents);
+        // Values inside are of size about 1, and may have canceled: so has their rounding to be
+        // counted.
+        let size = left_size.max(right_size).max(1.0);
+        (left - right).abs() <= class.tolerance() * size
+    };
+    let tell = |text: String| {
+        format!(
+            "by {by:?}: ⟨Jᵀ ct, dx⟩ = {right}, and {text}\ndx = {dx:?}\nct = {cts:?}\n\
+             at {inputs:?}\n{program}\nlinear: {linear}\nbackward: {back}"
+        )
+    };
+    if has_custom_vjp(program) {
+        let agrees = |differences: &[Option<Vec<f64>>]| is_adjoint(differences, Class::Difference);
+        return against_differences(program, inputs, by, &dx, agrees).map_err(tell);
+    }
+    let (tangents, class) = (push(program, inputs, by, &dx)?, Class::of(program));
+    let mut flat = eval(&linear, &[dx.clone(), residuals].concat()).into_iter();
+    for i in (0..n_out).filter(|&i| lin.nonzero[i]) {
+        let of_linear = flat.next().and_then(|y| compare::floats(&y));
+        let both = of_linear.as_ref().zip(tangents[i].as_ref());
+        ensure!(
+            both.is_some_and(|(a, b)| compare::distance(a, b) <= class.tolerance()),
+            "output {i}: the linear program gives {of_linear:?}, the jvp {:?}\n{program}\n{linear}",
+            tangents[i]
+        );
+    }
+    let (left, _) = pairing(&cts, &tangents);
+    match is_adjoint(&tangents, class) {
+        true => Ok(Found::Agreement),
+        false => Err(tell(format!("⟨ct, J dx⟩ = {left}"))),
+    }
+}
+
+/// From the residuals, and the cotangents that are there, to those of the `by` inputs; `None` if a
+/// `while` is in the way.
+fn backward(
+    program: &Program,
+    lin: &Linearized,
+    by: &[bool],
+    cts: &[Option<Buffer>],
+) -> Result<Option<Program>, String> {
     let mut b = Builder::new();
-    let residual_atoms = b.inputs(&lin.residuals);
+    let residuals = b.inputs(&lin.residuals);
     let ct_atoms: Vec<Cotangent> = cts
         .iter()
         .map(|ct| match ct {
@@ -273,57 +358,17 @@ fn adjoint(program: &Program, inputs: &[Buffer], by: &[bool], rng: &mut Rng) -> 
             None => Cotangent::Zero,
         })
         .collect();
-    let back = match lin.backward(&mut b, &residual_atoms, &ct_atoms) {
+    let back = match lin.backward(&mut b, &residuals, &ct_atoms) {
         Ok(back) => back,
         Err(error) => {
-            ensure!(
-                has_while(program) && error.kind() == ErrorKind::Derivative,
-                "there is no adjoint: {error}\n{program}"
-            );
-            return Ok(());
+            let is_expected = has_while(program) && error.kind() == ErrorKind::Derivative;
+            ensure!(is_expected, "there is no adjoint: {error}\n{program}");
+            return Ok(None);
         }
     };
     let avals = pick(&program.input_avals(), by);
-    let back: Vec<Atom> =
-        back.iter().zip(&avals).map(|(ct, aval)| ct.instantiate(&mut b, aval)).collect();
-    let back = checked("the backward program", b.finish(back))?;
-    let given: Vec<Buffer> =
-        residuals.iter().cloned().chain(cts.iter().flatten().cloned()).collect();
-    let pulled = eval(&back, &given);
-
-    // A rule for cotangents only has no tangents to compare with but differences.
-    let (tangents, class) = match has_custom_vjp(program) {
-        true => (differences(program, inputs, by, &dx, 2_f64.powi(-10)), Class::Difference),
-        false => (push(program, inputs, by, &dx)?, class),
-    };
-    if !has_custom_vjp(program) {
-        let mut flat = eval(&linear, &[dx.clone(), residuals].concat()).into_iter();
-        for (i, nonzero) in lin.nonzero.iter().enumerate().filter(|&(_, &nonzero)| nonzero) {
-            let (of_linear, of_jvp) = (flat.next(), &tangents[i]);
-            let of_linear = of_linear.and_then(|y| compare::floats(&y));
-            let both = of_linear.as_ref().zip(of_jvp.as_ref());
-            ensure!(
-                both.is_some_and(|(a, b)| compare::distance(a, b) <= class.tolerance()),
-                "output {i} ({nonzero}): the linear program gives {of_linear:?}, the jvp \
-                 {of_jvp:?}\n{program}\n{linear}"
-            );
-        }
-    }
-    let (left, left_size) = pairing(&cts, &tangents);
-    let pairs = pulled
-        .iter()
-        .zip(&dx)
-        .filter_map(|(ct, dx)| Some((compare::floats(ct)?, compare::floats(dx)?)));
-    let (right, right_size) = inner(pairs);
-    // Values inside are of size about 1, and may have canceled: so has their rounding to be counted.
-    let size = left_size.max(right_size).max(1.0);
-    let is_equal = (left - right).abs() <= class.tolerance() * size;
-    ensure!(
-        is_equal,
-        "by {by:?}: ⟨ct, J dx⟩ = {left}, ⟨Jᵀ ct, dx⟩ = {right}\ndx = {dx:?}\nct = {cts:?}\nat {inputs:?}\n\
-         {program}\nlinear: {linear}\nbackward: {back}"
-    );
-    Ok(())
+    let back = back.iter().zip(&avals).map(|(ct, aval)| ct.instantiate(&mut b, aval)).collect();
+    checked("the backward program", b.finish(back)).map(Some)
 }
 
 /// The adjoint identity of one equation that is linear in these inputs, asked of its own rule.
@@ -472,7 +517,7 @@ fn dead_code(program: &Program, used: &[bool], inputs: &[Buffer], rng: &mut Rng)
     let other =
         |(x, &live): (&Buffer, &bool)| if live { x.clone() } else { values(&Aval::of(x), rng) };
     let inputs: Vec<Buffer> = inputs.iter().zip(&live).map(other).collect();
-    same("the pruned program", &eval(&pruned, &inputs), &expected, program)?;
+    equal("the pruned program", &eval(&pruned, &inputs), &expected, program)?;
     ensure!(
         pruned.n_eqns() <= program.n_eqns(),
         "the pruned program is longer\n{program}\n{pruned}"
@@ -501,7 +546,7 @@ fn split(program: &Program, unknown: &[bool], force: &[bool], inputs: &[Buffer])
     for (i, (&unknown, &force)) in split.unknown_out.iter().zip(force).enumerate() {
         ensure!(unknown || !force, "output {i} was to be unknown\n{program}");
     }
-    same("known and then unknown", &outputs, &eval(program, inputs), program)
+    equal("known and then unknown", &outputs, &eval(program, inputs), program)
         .map_err(|text| format!("{text}\nunknown: {unknown:?}\nknown part: {known}\nrest: {rest}"))
 }
 

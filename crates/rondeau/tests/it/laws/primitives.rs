@@ -195,9 +195,28 @@ fn cotangents_are_adjoint_to_tangents() {
         for by in case.float_subsets() {
             for _ in 0..POINTS {
                 let inputs = case.tame();
-                adjoint(&case.program, &inputs, &by, &mut case.rng)?;
+                let found = adjoint(&case.program, &inputs, &by, &mut case.rng)?;
+                ensure!(found == Found::Agreement, "differences are no help\n{}", case.program);
                 case.checks += 1;
             }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn cotangents_of_batches_are_adjoint_to_their_tangents() {
+    over_examples("adjoint identity of batches", |case| {
+        let by = floats(&case.avals);
+        let all = subsets(&vec![true; case.avals.len()], &mut case.rng);
+        for mapped in all.into_iter().filter(|mapped| by.contains(&true) && mapped.contains(&true))
+        {
+            let none = vec![false; case.program.outputs().len()];
+            let batched = transform::vmap(&case.program, 2, &mapped, &none).program;
+            let inputs = tame(case.prim, &batched.input_avals(), &mut case.rng);
+            let found = adjoint(&batched, &inputs, &by, &mut case.rng)?;
+            ensure!(found == Found::Agreement, "differences are no help\n{batched}");
+            case.checks += 1;
         }
         Ok(())
     });
@@ -368,7 +387,7 @@ fn a_checkpoint_changes_no_gradient() {
         let by = floats(&case.avals);
         let wrapped = checkpointed(&case.program);
         for inputs in case.points() {
-            same(
+            equal(
                 "the checkpoint",
                 &eval(&wrapped, &inputs),
                 &eval(&case.program, &inputs),
