@@ -776,7 +776,7 @@ fn bytes_of_mut(words: &mut [u64]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr() as *mut u8, words.len() * 8) }
 }
 
-/// A DAG over `loads`, of `n` random nodes that `allow` accepts.
+/// A DAG over `loads`, of `n` random nodes that `allow` accepts by their first operand's type and their own.
 pub(crate) fn random_dag(
     rng: &mut Rng,
     loads: &[DType],
@@ -784,7 +784,7 @@ pub(crate) fn random_dag(
     n_dims: usize,
     n_levels: usize,
     n: usize,
-    allow: &dyn Fn(&Node, DType) -> bool,
+    allow: &dyn Fn(&Node, DType, DType) -> bool,
 ) -> (Vec<Node>, Vec<DType>) {
     let mut nodes: Vec<Node> = (0..loads.len()).map(|i| Node::Load(i as u32)).collect();
     nodes.extend((0..products.len()).map(|i| Node::Product(i as u32)));
@@ -818,9 +818,7 @@ pub(crate) fn random_dag(
         };
         nodes.push(node);
         match dag::infer(&nodes, scope) {
-            Ok(all) if allow(&node, dtypes.get(a.0 as usize).copied().unwrap_or(DType::F32)) => {
-                dtypes = all
-            }
+            Ok(all) if allow(&node, dtypes[a.0 as usize], all[all.len() - 1]) => dtypes = all,
             _ => {
                 nodes.pop();
             }

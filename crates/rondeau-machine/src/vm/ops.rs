@@ -51,6 +51,8 @@ pub(super) unsafe fn run(level: Level, insts: &[Inst], table: *const *mut u8, n:
     }
 }
 
+/// # Safety
+/// As [`run`], with AVX-512.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
 unsafe fn run_avx512(insts: &[Inst], table: *const *mut u8, n: usize) {
@@ -58,6 +60,8 @@ unsafe fn run_avx512(insts: &[Inst], table: *const *mut u8, n: usize) {
     unsafe { run_inline(insts, table, n) }
 }
 
+/// # Safety
+/// As [`run`], with AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn run_avx2(insts: &[Inst], table: *const *mut u8, n: usize) {
@@ -65,6 +69,8 @@ unsafe fn run_avx2(insts: &[Inst], table: *const *mut u8, n: usize) {
     unsafe { run_inline(insts, table, n) }
 }
 
+/// # Safety
+/// As [`run`], where the caller's instruction set is the one that is compiled for.
 #[inline(always)]
 unsafe fn run_inline(insts: &[Inst], table: *const *mut u8, n: usize) {
     for inst in insts {

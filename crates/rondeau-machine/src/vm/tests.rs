@@ -43,7 +43,8 @@ fn maps_agree_with_the_twin() {
         let dtypes: Vec<_> = (0..1 + rng.below(3)).map(|_| rng.pick(&DType::ALL)).collect();
         let loads: Vec<_> = dtypes.iter().map(|&d| s.load(rng, d, &dims, levels)).collect();
         let n = rng.below(14);
-        let (dag, types) = random_dag(rng, &dtypes, &[], dims.len(), levels.len(), n, &|_, _| true);
+        let (dag, types) =
+            random_dag(rng, &dtypes, &[], dims.len(), levels.len(), n, &|_, _, _| true);
         let stores = (0..1 + rng.below(3))
             .map(|_| {
                 let value = dag.len() - 1 - rng.below(dag.len().min(6));
@@ -95,7 +96,7 @@ fn mat(rng: &mut Rng, s: &mut Sketch, levels: &[usize], packs: &mut Vec<Stmt>) -
         .collect();
     let dtypes = vec![dtype; n_loads];
     let (dag, types) =
-        random_dag(rng, &dtypes, &vec![dtype; n_products], 2, levels.len(), 6, &|_, _| true);
+        random_dag(rng, &dtypes, &vec![dtype; n_products], 2, levels.len(), 6, &|_, _, _| true);
     let first = n_loads as u32;
     let mut values: Vec<u32> = (first..first + n_products as u32).collect();
     values.push(dag.len() as u32 - 1);
@@ -150,7 +151,8 @@ fn reductions_agree_with_the_twin() {
         let dtypes = [rng.pick(&DType::ALL), rng.pick(&DType::ALL)];
         let loads: Vec<_> = dtypes.iter().map(|&d| s.load(rng, d, &all, levels)).collect();
         let n = rng.below(4);
-        let (dag, types) = random_dag(rng, &dtypes, &[], all.len(), levels.len(), n, &|_, _| true);
+        let (dag, types) =
+            random_dag(rng, &dtypes, &[], all.len(), levels.len(), n, &|_, _, _| true);
         let outputs = (0..1 + rng.below(2))
             .map(|_| {
                 let value = rng.below(dag.len());

@@ -108,7 +108,11 @@ impl Streams {
         while advance.last() == Some(&(0, 0)) {
             advance.pop();
         }
+        // Half of what a displacement can be: kernels add the places of rows and columns.
         let disp = i32::try_from(view.offset * size + start).ok()?;
+        if disp.unsigned_abs() >= 1 << 30 {
+            return None;
+        }
         let found = self.all.iter().position(|s| s.region == region && s.advance == advance);
         let i = match found {
             Some(i) => i,

@@ -13,6 +13,9 @@ use std::cell::RefCell;
 /// The most instructions that instances of a DAG are unrolled to.
 const UNROLLED: usize = 600;
 
+/// The most columns of a row, so that their bytes fit a displacement.
+pub(super) const MOST_COLUMNS: usize = 1 << 26;
+
 /// A DAG with its loads and stores, for one width of lanes.
 pub(super) struct Elementwise<'a> {
     pub(super) dag: &'a [Node],
@@ -190,7 +193,7 @@ impl Generator<'_> {
         let views = k.loads.iter().chain(k.stores.iter().map(|s| &s.to));
         let space = Space::new(&k.dims, views, &k.dag, 0);
         let (&cols, outer) = space.dims().split_last().unwrap_or((&1, &[]));
-        if outer.iter().chain([&cols]).any(|&n| n > i32::MAX as usize) {
+        if outer.iter().any(|&n| n > i32::MAX as usize) || cols > MOST_COLUMNS {
             return Err("a dimension is too large".into());
         }
         let mut pointers = Pointers::default();

@@ -99,8 +99,12 @@ impl Shape {
                 panel = Some(layout.panel);
             }
         }
-        let wanted =
-            if k.rows == 1 { (16.min(sums) / (n * k.chains)).max(1) } else { (4 / n).max(1) };
+        let wanted = match (k.rows, isa) {
+            (1, _) => 16.min(sums) / (n * k.chains),
+            (_, Isa::Evex) => 4 / n,
+            (_, Isa::Vex) => 2 / n,
+        };
+        let wanted = wanted.max(1);
         let panel = panel.unwrap_or(wanted * lanes);
         let tile_vectors = wanted.min(panel.div_ceil(lanes)).min(k.cols.div_ceil(lanes));
         let most = (sums / (n * k.chains * tile_vectors)).min(k.rows).min(8);
@@ -165,6 +169,7 @@ impl Generator<'_> {
         }
         vir::covers(isa, wide, &k.dag, &dtypes, &needed)?;
         let shape = Shape::new(isa, k, wide)?;
+        narrow(k.cols as i64 * 8)?;
         let mut pointers = Pointers::default();
         let (mut passes, mut panels) = (vec![], vec![]);
         for (i, p) in k.products.iter().enumerate() {

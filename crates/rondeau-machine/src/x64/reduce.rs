@@ -6,7 +6,7 @@
 use super::Generator;
 use super::encode::{If, Isa, RCX, Vec as Reg, Width};
 use super::frame::{POINTERS, Pointers, SPILLS};
-use super::map::{Elementwise, Point, Port, form_of, is_wide, needed};
+use super::map::{Elementwise, MOST_COLUMNS, Point, Port, form_of, is_wide, needed};
 use super::regs::Setting;
 use super::vir::{self, Block, Form, Ins, V};
 use crate::code::{Combine, Reduce, View};
@@ -50,8 +50,11 @@ impl Generator<'_> {
         let n_kept = k.dims.len();
         let space = Space::new(&all, k.loads.iter(), &k.dag, n_kept).with_a_dim_after(n_kept);
         let [kept @ .., n] = space.dims() else { return Err("no dimensions".into()) };
-        if kept.len() != n_kept || all.iter().any(|&n| n == 0 || n > i32::MAX as usize) {
+        if kept.len() != n_kept || all.iter().any(|&n| n == 0 || n > MOST_COLUMNS) {
             return Err("several reduced dimensions".into());
+        }
+        if *n > MOST_COLUMNS {
+            return Err("a dimension is too large".into());
         }
         // The loops over kept dimensions, without those of size 1.
         let looped: Vec<usize> = (0..n_kept).filter(|&d| k.dims[d] > 1).collect();
@@ -87,7 +90,9 @@ impl Generator<'_> {
             Isa::Vex => (Width::Y, 32),
         };
         let lanes = bytes / if wide { 8 } else { 4 };
-        if outputs.len() * CHAINS / lanes > 8 {
+        // A turn of the loop has the sums before it and after it in registers.
+        let most = if self.asm.isa == Isa::Evex { 8 } else { 6 };
+        if outputs.len() * CHAINS / lanes > most {
             return Err("more sums than registers".into());
         }
         let elementwise = Elementwise {

@@ -70,18 +70,43 @@ fn map_of(
     types: &[DType],
     dims: Vec<usize>,
 ) -> Map {
+    let n = rng.below(20);
+    map_of_nodes(rng, s, levels, types, dims, n)
+}
+
+/// Gives the loads views that are emitted.
+fn without_gaps(rng: &mut Rng, s: &mut Sketch, map: &mut Map) {
+    for view in &mut map.loads {
+        let mut strides = vec![1i64];
+        for &n in map.dims[1..].iter().rev() {
+            strides.insert(0, strides[0] * n as i64);
+        }
+        let n = map.dims.iter().product::<usize>().max(1);
+        let data = rng.data(view.dtype, n);
+        *view = View::new(s.input(data), view.dtype).strides(strides);
+    }
+}
+
+/// As [`map_of`], with this number of operations.
+fn map_of_nodes(
+    rng: &mut Rng,
+    s: &mut Sketch,
+    levels: &[usize],
+    types: &[DType],
+    dims: Vec<usize>,
+    n: usize,
+) -> Map {
     let n_loads = 1 + rng.below(3);
     let dtypes: Vec<_> = (0..n_loads).map(|_| rng.pick(types)).collect();
     let loads: Vec<_> = dtypes.iter().map(|&d| s.load(rng, d, &dims, levels)).collect();
-    let n = rng.below(20);
     let size = types[0].size();
-    let allow = |node: &Node, d: DType| {
+    let allow = |node: &Node, d: DType, made: DType| {
         let fits = |d: DType| d == DType::Bool || d.size() == size;
         let target = match node {
             Node::Convert(_, to) | Node::Bitcast(_, to) => fits(*to),
             _ => true,
         };
-        emitted(node, d) && fits(d) && target
+        emitted(node, d) && fits(d) && fits(made) && target
     };
     let (dag, types) = random_dag(rng, &dtypes, &[], dims.len(), levels.len(), n, &allow);
     let stores = (0..1 + rng.below(3))
@@ -105,6 +130,23 @@ fn maps_agree_with_the_twin() {
         let dims = dims(rng, 1500);
         let narrow = [DType::F32, DType::F32, DType::F32, DType::I32, DType::U32, DType::Bool];
         Stmt::Map(map_of(rng, s, levels, &narrow, dims))
+    });
+}
+
+#[test]
+fn more_values_than_registers_agree_with_the_twin() {
+    // Operands come from anywhere in the DAG, so that many values wait for long.
+    cases(60, |rng, s, levels| {
+        let narrow = [DType::F32, DType::F32, DType::F32, DType::I32, DType::U32, DType::Bool];
+        let types = if rng.below(3) == 0 { &[DType::F64][..] } else { &narrow };
+        let cols = rng.pick(&[1, 7, 16, 40, 200]);
+        let mut map = map_of_nodes(rng, s, levels, types, vec![2, cols], 150);
+        without_gaps(rng, s, &mut map);
+        for store in &mut map.stores {
+            let to = View::new(s.output(store.to.dtype, 2 * cols), store.to.dtype);
+            store.to = to.strides([cols as i64, 1]);
+        }
+        Stmt::Map(map)
     });
 }
 
@@ -170,13 +212,13 @@ fn mat(rng: &mut Rng, s: &mut Sketch, levels: &[usize], packs: &mut Vec<Stmt>) -
         .collect();
     let dtypes = vec![dtype; n_loads];
     let size = dtype.size();
-    let allow = |node: &Node, d: DType| {
+    let allow = |node: &Node, d: DType, made: DType| {
         let fits = |d: DType| d == DType::Bool || d.size() == size;
         let target = match node {
             Node::Convert(_, to) | Node::Bitcast(_, to) => fits(*to),
             _ => true,
         };
-        emitted(node, d) && fits(d) && target
+        emitted(node, d) && fits(d) && fits(made) && target
     };
     let n = rng.below(12);
     let products_of = vec![dtype; n_products];
@@ -219,17 +261,8 @@ fn reductions_agree_with_the_twin() {
             vec![DType::F32, DType::F32, DType::F32, DType::I32, DType::U32]
         };
         let mut map = map_of(rng, s, levels, &types, all);
-        // Mostly views without gaps, so that kernels are emitted.
-        for view in map.loads.iter_mut() {
-            if rng.below(4) > 0 {
-                let mut strides = vec![1i64];
-                for &n in map.dims[1..].iter().rev() {
-                    strides.insert(0, strides[0] * n as i64);
-                }
-                let n = map.dims.iter().product::<usize>().max(1);
-                let data = rng.data(view.dtype, n);
-                *view = View::new(s.input(data), view.dtype).strides(strides);
-            }
+        if rng.below(4) > 0 {
+            without_gaps(rng, s, &mut map);
         }
         let outputs = map
             .stores
