@@ -118,6 +118,13 @@ impl Expr {
             Unary::Sign => MUnary::Sign,
             Unary::Floor => MUnary::Floor,
             Unary::Ceil => MUnary::Ceil,
+            // sign(x)·⌊|x|⌋: the sign of a zero is its own, so -0 stays -0, and NaN stays NaN.
+            Unary::Trunc => {
+                let sign = self.push(Node::Unary(MUnary::Sign, x));
+                let size = self.push(Node::Unary(MUnary::Abs, x));
+                let whole = self.push(Node::Unary(MUnary::Floor, size));
+                return self.push(Node::Binary(MBinary::Mul, sign, whole));
+            }
             Unary::Round => MUnary::Round,
             Unary::Sqrt => MUnary::Sqrt,
             Unary::Rsqrt => MUnary::Rsqrt,

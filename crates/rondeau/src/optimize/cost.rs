@@ -259,6 +259,8 @@ fn unary_flops(unary: Unary) -> f64 {
         | Unary::Not
         | Unary::IsFinite
         | Unary::StopGradient => 1.0,
+        // A sign, a size, a floor and a product.
+        Unary::Trunc => 4.0,
         Unary::Sqrt | Unary::Rsqrt => 4.0,
         // By repeated squares: two products for each bit at most.
         Unary::IntegerPow(n) => 2.0 * f64::from(n.unsigned_abs().max(1).ilog2() + 1),

@@ -19,6 +19,8 @@ pub enum Unary {
     Sign,
     Floor,
     Ceil,
+    /// Toward zero.
+    Trunc,
     /// Ties go to the even neighbour.
     Round,
     Sqrt,
@@ -247,12 +249,13 @@ pub(super) fn batch_elementwise(
 }
 
 impl Unary {
-    const ALL: [Unary; 28] = [
+    const ALL: [Unary; 29] = [
         Unary::Neg,
         Unary::Abs,
         Unary::Sign,
         Unary::Floor,
         Unary::Ceil,
+        Unary::Trunc,
         Unary::Round,
         Unary::Sqrt,
         Unary::Rsqrt,
@@ -285,6 +288,7 @@ impl Unary {
             Unary::StopGradient => Takes::Anything,
             Unary::Floor
             | Unary::Ceil
+            | Unary::Trunc
             | Unary::Round
             | Unary::Sqrt
             | Unary::Rsqrt
@@ -440,6 +444,7 @@ impl Unary {
             Unary::Sign
             | Unary::Floor
             | Unary::Ceil
+            | Unary::Trunc
             | Unary::Round
             | Unary::Not
             | Unary::IsFinite
@@ -452,6 +457,7 @@ fn eval_float<T: Real + FloatFunctions>(op: Unary, x: &Buffer) -> Option<Buffer>
     Some(match op {
         Unary::Floor => map1(x, T::floor),
         Unary::Ceil => map1(x, T::ceil),
+        Unary::Trunc => map1(x, T::trunc),
         Unary::Round => map1(x, T::round_even),
         Unary::Sqrt => map1(x, T::sqrt),
         Unary::Rsqrt => map1(x, |x: T| T::ONE.div(x.sqrt())),
@@ -508,6 +514,7 @@ impl Rules for Unary {
             Unary::Sign => "sign",
             Unary::Floor => "floor",
             Unary::Ceil => "ceil",
+            Unary::Trunc => "trunc",
             Unary::Round => "round",
             Unary::Sqrt => "sqrt",
             Unary::Rsqrt => "rsqrt",

@@ -13,6 +13,7 @@ pub(super) trait FloatFunctions: Real {
     fn erf_inv(x: &[Self]) -> Vec<Self>;
     fn floor(self) -> Self;
     fn ceil(self) -> Self;
+    fn trunc(self) -> Self;
     /// The nearest whole number; ties go to the even neighbour.
     fn round_even(self) -> Self;
     fn sqrt(self) -> Self;
@@ -45,6 +46,9 @@ macro_rules! float_functions {
             }
             fn ceil(self) -> Self {
                 <$t>::ceil(self)
+            }
+            fn trunc(self) -> Self {
+                <$t>::trunc(self)
             }
             fn round_even(self) -> Self {
                 self.round_ties_even()

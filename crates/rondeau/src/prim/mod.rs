@@ -1,7 +1,7 @@
 //! The primitives: a closed enum, one file a family, every question answered by every family.
 //!
 //! A family implements [`Rules`], which has no default bodies, so that nothing can be forgotten;
-//! [`prims!`] declares the enum, the dispatch, and the list of examples that the laws run over.
+//! `prims!` declares the enum, the dispatch, and the list of examples that the laws run over.
 //! Lowering is no rule: it has an answer for each target and lives in `compile`.
 
 mod build;

@@ -76,6 +76,8 @@ unary_functions! {
     floor: Floor;
     /// The least whole number that is not less, of floats.
     ceil: Ceil;
+    /// The whole number toward zero, of floats; keeps the sign of zero.
+    trunc: Trunc;
     /// The nearest whole number, of floats; halves go to the even neighbour.
     round: Round;
     /// The square root, of floats; NaN below zero.

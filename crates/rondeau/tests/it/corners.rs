@@ -1,6 +1,7 @@
 //! Derivatives where a function has a corner, or is computed by one formula on each side.
 
-use rondeau::{Arg, Array, Result, grad};
+use rondeau::run::Engine;
+use rondeau::{Arg, Array, Result, grad, jit};
 
 /// The function's first and second derivative at a point.
 fn derivatives(f: impl Fn(&Array) -> Array + Copy, x: f64) -> Result<[f64; 2]> {
@@ -49,5 +50,18 @@ fn logaddexp_of_infinities() -> Result<()> {
     assert!(sums[5].is_nan());
     let slope = grad(|x: &Array, y: &Array| x.logaddexp(y).at(..5).sum()).call(&x, &y)?;
     assert_eq!(slope.to_vec::<f64>()?, [0.5, 0.5, 1.0, 0.0, 1.0, 0.0]);
+    Ok(())
+}
+
+#[test]
+fn trunc_keeps_the_sign_of_zero_and_nan_on_every_engine() -> Result<()> {
+    let x = [-0.5, -0.0, 0.0, 0.5, -1.5, f64::NEG_INFINITY, f64::INFINITY];
+    let need = [-0.0, -0.0, 0.0, 0.0, -1.0, f64::NEG_INFINITY, f64::INFINITY].map(f64::to_bits);
+    for engine in [Engine::Interpreter, Engine::Vm, Engine::Native] {
+        let trunc = jit(|x: &Array| x.trunc()).engine(engine);
+        let y = trunc.call(&Array::from(x))?.to_vec::<f64>()?;
+        assert_eq!(y.into_iter().map(f64::to_bits).collect::<Vec<_>>(), need, "{engine:?}");
+        assert!(trunc.call(&Array::from(f64::NAN))?.item::<f64>()?.is_nan(), "{engine:?}");
+    }
     Ok(())
 }

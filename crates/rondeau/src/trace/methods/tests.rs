@@ -77,6 +77,7 @@ fn unary_functions() {
     assert_eq!(values::<f32>(&x.sign()), [-1.0, 1.0, 1.0]);
     assert_eq!(values::<f32>(&x.floor()), [-2.0, 0.0, 2.0]);
     assert_eq!(values::<f32>(&x.ceil()), [-1.0, 1.0, 3.0]);
+    assert_eq!(values::<f32>(&x.trunc()), [-1.0, 0.0, 2.0]);
     assert_eq!(values::<f32>(&x.round()), [-2.0, 0.0, 2.0]);
     let odd = Array::from([f32::NAN, f32::INFINITY, 0.0]);
     assert_eq!(values::<bool>(&odd.is_nan()), [true, false, false]);
@@ -91,6 +92,7 @@ fn free_functions_take_arrays_and_numbers() {
         (sign(&x), x.sign()),
         (floor(&x), x.floor()),
         (ceil(&x), x.ceil()),
+        (trunc(&x), x.trunc()),
         (round(&x), x.round()),
         (sqrt(&x), x.sqrt()),
         (rsqrt(&x), x.rsqrt()),

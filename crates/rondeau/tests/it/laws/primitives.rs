@@ -40,7 +40,7 @@ impl Domain {
             Prim::Unary(op) => match op {
                 Unary::Log | Unary::Log1p | Unary::Sqrt | Unary::Rsqrt => Domain::Between(0.3, 2.0),
                 Unary::Asin | Unary::Acos | Unary::ErfInv => Domain::Outside(0.1, 0.8),
-                Unary::Floor | Unary::Ceil | Unary::Round => Domain::OffWhole,
+                Unary::Floor | Unary::Ceil | Unary::Trunc | Unary::Round => Domain::OffWhole,
                 _ => Domain::Any,
             },
             Prim::Binary(Binary::Pow) if i == 0 => Domain::Between(0.3, 2.0),
