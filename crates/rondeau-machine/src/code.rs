@@ -265,8 +265,7 @@ impl Mat {
     pub fn chains_for(rows: usize, cols: usize, n_products: usize) -> usize {
         match rows * cols.div_ceil(16) * n_products {
             0..=1 => 8,
-            2..=3 => 4,
-            4..=7 => 2,
+            2..=7 => 4,
             _ => 1,
         }
     }
