@@ -68,7 +68,7 @@ pub mod transform;
 pub mod tree;
 
 pub use api::*;
-pub use buffer::DType;
+pub use buffer::{DType, Shape};
 pub use error::{Error, Result};
 pub use rondeau_derive::Tree;
 pub use trace::*;

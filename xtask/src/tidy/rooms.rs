@@ -23,7 +23,7 @@ const ROOMS: &[Room] = &[
     Room { name: "buffer", uses: &["error"] },
     Room { name: "tree", uses: &["error", "trace::Array"] },
     Room { name: "ir", uses: &["prim", "transform", "buffer", "error"] },
-    Room { name: "prim", uses: &["ir", "transform", "buffer", "error", "run::tap"] },
+    Room { name: "prim", uses: &["ir", "transform", "buffer", "error", "rondeau_machine"] },
     Room { name: "transform", uses: &["ir", "prim", "buffer", "error"] },
     Room { name: "optimize", uses: &["ir", "prim", "transform", "buffer", "error"] },
     Room {

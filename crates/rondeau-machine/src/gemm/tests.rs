@@ -1,3 +1,5 @@
+//! Products against a naive one, on every instruction set.
+
 use super::*;
 
 /// Numbers of all signs and sizes from a multiplicative generator, the same in every run.

@@ -1,3 +1,5 @@
+//! Functions against references, and vectors against single numbers.
+
 use super::*;
 
 mod double_double;

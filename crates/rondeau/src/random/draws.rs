@@ -4,8 +4,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 use std::panic::Location;
 
 use super::keys::{block, split2};
-use crate::buffer::{DType, Shape};
-use crate::{Array, Error, sort_by_keys};
+use crate::{Array, DType, Error, Shape, sort_by_keys};
 
 /// The number just above -1, where the normal distribution's uniform numbers begin.
 const ABOVE_MINUS_ONE: f32 = -1.0 + f32::EPSILON / 2.0;

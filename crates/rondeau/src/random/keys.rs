@@ -1,13 +1,11 @@
 //! Keys, and keys from keys.
 
-use crate::buffer::Shape;
-use crate::trace::threefry2x32;
-use crate::{Array, Error, Result, stack};
+use crate::{Array, DType, Error, Result, Shape, stack, threefry2x32};
 
 /// The two words of a key.
 pub(super) fn words(key: &Array) -> Result<[Array; 2]> {
     let aval = key.aval()?;
-    if aval.dtype != crate::buffer::DType::U32 || *aval.shape != [2] {
+    if aval.dtype != DType::U32 || *aval.shape != [2] {
         return Err(Error::key(&aval.to_string()));
     }
     Ok([key.at(0), key.at(1)])
@@ -78,7 +76,7 @@ pub fn fold_in(key: &Array, data: impl Into<Array>) -> Array {
     let data = data.into();
     match words(key) {
         Ok([k0, k1]) => {
-            let data = data.bitcast(crate::buffer::DType::U32);
+            let data = data.bitcast(DType::U32);
             let [a, b] = threefry2x32([&k0, &k1], [&Array::from(0_u32), &data]);
             stack(&[a, b], -1)
         }

@@ -1,3 +1,5 @@
+//! Indices, by hand-computed values and texts.
+
 use super::*;
 use crate::trace::methods::tests::{assert_near, gradient, texts_of};
 use crate::vmap;

@@ -1,3 +1,5 @@
+//! Shapes and products, by hand-computed values and texts.
+
 use super::*;
 use crate::ir::Program;
 use crate::trace::methods::tests::{assert_near, gradient, texts_of};
