@@ -103,11 +103,11 @@ fn stages(examples: &[String], target: &Path, flags: &str) -> Vec<Stage> {
     let checked = format!("{flags} --cfg checked");
     let mut stages = vec![
         Stage::cargo("fmt", &["fmt", "--all", "--check"]),
-        Stage::cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-        Stage::cargo("doc", &["doc", "--workspace", "--no-deps"])
+        Stage::cargo("clippy", &["clippy", "--workspace", "--all-features", "--all-targets", "--", "-D", "warnings"]),
+        Stage::cargo("doc", &["doc", "--workspace", "--all-features", "--no-deps"])
             .with("RUSTDOCFLAGS", "-D warnings"),
         Stage { name: "tidy".to_string(), action: Action::Tidy },
-        Stage::cargo("test", &["test", "--workspace"]),
+        Stage::cargo("test", &["test", "--workspace", "--all-features"]),
         Stage::cargo("checked", &["test", "-p", "rondeau-machine"])
             .with("RUSTFLAGS", checked.trim())
             .with("CARGO_TARGET_DIR", target.join("checked").display().to_string()),

@@ -9,6 +9,8 @@ mod bind;
 mod control;
 mod display;
 mod index;
+#[cfg(feature = "ndarray")]
+mod interop;
 mod methods;
 mod named;
 mod operators;
