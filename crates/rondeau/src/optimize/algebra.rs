@@ -216,9 +216,8 @@ fn product_of_transposed(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Opt
     if left.is_none() && right.is_none() {
         return None;
     }
-    let as_is = |x: Atom, contract: &[usize], batch: &[usize]| {
-        (x, contract.to_vec(), batch.to_vec())
-    };
+    let as_is =
+        |x: Atom, contract: &[usize], batch: &[usize]| (x, contract.to_vec(), batch.to_vec());
     let (x, lhs_contract, lhs_batch) =
         left.unwrap_or_else(|| as_is(inputs[0], &dot.lhs_contract, &dot.lhs_batch));
     let (y, rhs_contract, rhs_batch) =
@@ -269,7 +268,6 @@ fn transposed_product(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option
     };
     Some(draft.bind1(swapped, &[eqn.inputs[1], eqn.inputs[0]]))
 }
-
 
 // f(xᵀ, yᵀ)ᵀ = f(x, y), for elementwise f that nothing else reads.
 fn transposes_that_cancel(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {

@@ -142,8 +142,9 @@ fn fused(program: &Program) -> Vec<bool> {
         let is_fused = match &eqn.prim {
             Prim::DotGeneral(_) => true,
             Prim::Slice(_) => operand.is_some_and(|var| is_product[var.index()]),
-            Prim::Broadcast(_) => operand
-                .is_some_and(|var| fused[var.index()] && program.var_aval(var).rank() == 0),
+            Prim::Broadcast(_) => {
+                operand.is_some_and(|var| fused[var.index()] && program.var_aval(var).rank() == 0)
+            }
             prim => is_elementwise(prim),
         };
         for var in &eqn.outputs {
@@ -292,7 +293,8 @@ mod tests {
     /// tanh(w·h + bias), as the next carry and as a row.
     fn step() -> Program {
         let mut b = Builder::new();
-        let [w, bias, h] = [[3, 3].as_slice(), &[], &[3]].map(|s| b.input(Aval::new(DType::F32, s)));
+        let [w, bias, h] =
+            [[3, 3].as_slice(), &[], &[3]].map(|s| b.input(Aval::new(DType::F32, s)));
         let dot = DotGeneral {
             lhs_contract: vec![1],
             rhs_contract: vec![0],

@@ -20,14 +20,15 @@ pub(super) fn cse(program: &Program) -> Program {
             return draft.bind(prim, inputs);
         }
         let operands = in_order(&prim, inputs);
-        seen.entry((prim, operands)).or_insert_with_key(|(prim, _)| draft.bind(prim.clone(), inputs)).clone()
+        seen.entry((prim, operands))
+            .or_insert_with_key(|(prim, _)| draft.bind(prim.clone(), inputs))
+            .clone()
     });
     draft.finish(outputs)
 }
 
 fn may_share(prim: &Prim) -> bool {
-    let computes_again =
-        matches!(prim, Prim::Call(call) if matches!(call.kind, CallKind::Remat));
+    let computes_again = matches!(prim, Prim::Call(call) if matches!(call.kind, CallKind::Remat));
     !computes_again && !prim.has_effects()
 }
 

@@ -150,14 +150,19 @@ impl<'a> Defer<'a> {
 
     /// Appends the loop without what was chosen, and that after it; the outputs.
     fn run(&self, draft: &mut Draft, chosen: &[bool]) -> Vec<Atom> {
-        let chosen: Vec<&Choice> =
-            self.choices.iter().zip(chosen).filter(|(_, chosen)| **chosen).map(|(c, _)| c).collect();
+        let chosen: Vec<&Choice> = self
+            .choices
+            .iter()
+            .zip(chosen)
+            .filter(|(_, chosen)| **chosen)
+            .map(|(c, _)| c)
+            .collect();
         let mut after = After::new(self);
-        let results: Vec<Atom> =
-            chosen.iter().map(|choice| after.result(choice, draft)).collect();
+        let results: Vec<Atom> = chosen.iter().map(|choice| after.result(choice, draft)).collect();
 
         let body = self.it.body();
-        let is_sum = |i: usize| chosen.iter().any(|c| matches!(c, Choice::Sum(sum, _) if *sum == i));
+        let is_sum =
+            |i: usize| chosen.iter().any(|c| matches!(c, Choice::Sum(sum, _) if *sum == i));
         let is_rows = |i: usize| chosen.iter().any(|c| matches!(c, Choice::Rows(row) if *row == i));
         let carried: Vec<usize> = (0..self.it.scan.n_carry).filter(|&i| !is_sum(i)).collect();
         let (mut new, env) = self.copy_step(&is_sum);

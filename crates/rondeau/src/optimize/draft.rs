@@ -13,6 +13,9 @@ use crate::transform::prune;
 /// appends must be simpler than what it was given.
 pub(super) type Rule = fn(&mut Draft, &Prim, &[Atom]) -> Option<Atom>;
 
+/// What is made of each equation of a program that is copied: its outputs.
+pub(super) type Copy<'a> = &'a dyn Fn(&mut Draft, &Prim, &[Atom]) -> Vec<Atom>;
+
 /// A program under construction that remembers how each variable is bound.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
@@ -170,7 +173,7 @@ pub(super) fn rewrite(program: &Program, rules: &'static [&'static [Rule]]) -> P
 pub(super) fn rewrite_eqns(
     program: &Program,
     rules: &'static [&'static [Rule]],
-    copy: &dyn Fn(&mut Draft, &Prim, &[Atom]) -> Vec<Atom>,
+    copy: Copy<'_>,
 ) -> Program {
     let mut draft = Draft::new(rules);
     let inputs = draft.inputs_of(program);

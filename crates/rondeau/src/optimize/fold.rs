@@ -319,8 +319,7 @@ mod tests {
         let text = of(|b, x| {
             let one = b.broadcast(x, &[4, 2, 3].into(), &[1, 2]);
             let turned = b.bind1(Transpose { permutation: vec![1, 2, 0] }, &[one]);
-            let cut =
-                Slice { starts: vec![0, 0, 1], sizes: vec![2, 3, 2], steps: vec![1, 1, 1] };
+            let cut = Slice { starts: vec![0, 0, 1], sizes: vec![2, 3, 2], steps: vec![1, 1, 1] };
             let fewer = b.bind1(cut, &[turned]);
             let halves = b.full(0.5, &Aval::new(DType::F32, [4, 3]));
             vec![fewer, b.reshape(halves, &[12].into()), b.unary(Unary::Exp, halves)]

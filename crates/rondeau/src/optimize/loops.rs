@@ -149,8 +149,7 @@ impl LoopDraft {
     /// The finished loop, of the length and direction of `like`, and its inputs. `next` is the
     /// carry that leaves a step.
     pub(super) fn finish(self, like: &Scan, next: &[Atom]) -> (Scan, Vec<Atom>) {
-        let given: Vec<(Atom, usize)> =
-            [&self.consts[..], &self.carry[..], &self.xs[..]].concat();
+        let given: Vec<(Atom, usize)> = [&self.consts[..], &self.carry[..], &self.xs[..]].concat();
         let order: Vec<usize> = given.iter().map(|&(_, i)| i).collect();
         let outputs = [next, &self.ys].concat();
         let all: Vec<usize> = (0..outputs.len()).collect();
@@ -174,12 +173,15 @@ pub(super) fn improve_loops(
     improve_loops_by_choices(program, &|_| 1, &|draft, it, _| remake(draft, it))
 }
 
+/// What becomes of a loop if these of its changes are made: the outputs.
+pub(super) type Remake<'a> = &'a dyn Fn(&mut Draft, Loop<'_>, &[bool]) -> Option<Vec<Atom>>;
+
 /// The same, for changes that can be made one by one: `remake` makes those that it is told to. Of
 /// the `n_choices`, each is made, in turn, that lowers the cost further.
 pub(super) fn improve_loops_by_choices(
     program: &Program,
     n_choices: &dyn Fn(Loop<'_>) -> usize,
-    remake: &dyn Fn(&mut Draft, Loop<'_>, &[bool]) -> Option<Vec<Atom>>,
+    remake: Remake<'_>,
 ) -> Program {
     rewrite_eqns(program, &[], &|draft, prim, inputs| {
         let Prim::Scan(scan) = prim else { return draft.bind(prim.clone(), inputs) };

@@ -26,8 +26,7 @@ pub(super) fn merge(program: &Program) -> Program {
             let parts: Vec<Atom> = group.joined(program).map(|atom| read(&env, atom)).collect();
             let joined = draft.bind1(Concat { axis: group.axis }, &parts);
             let shared = read(&env, group.shared(program));
-            let products =
-                draft.with_builder(|b| group.products(program, b, joined, shared));
+            let products = draft.with_builder(|b| group.products(program, b, joined, shared));
             group.set(program, &mut env, products);
         }
         if groups.iter().all(|group| !group.members.contains(&i)) {
@@ -128,8 +127,10 @@ fn groups(program: &Program, may_join: &dyn Fn(Atom) -> bool) -> Vec<Group> {
                 continue;
             }
             let fits = |group: &&mut Group| {
-                let is_bound =
-                    operand.var().and_then(|var| bound_at[var.index()]).is_none_or(|at| at < group.first());
+                let is_bound = operand
+                    .var()
+                    .and_then(|var| bound_at[var.index()])
+                    .is_none_or(|at| at < group.first());
                 is_bound && group.takes(program, &one)
             };
             match groups.iter_mut().find(fits) {
@@ -190,7 +191,13 @@ impl Group {
     }
 
     /// Appends the one product of the `joined` operands, and its parts.
-    fn products(&self, program: &Program, b: &mut Builder, joined: Atom, shared: Atom) -> Vec<Atom> {
+    fn products(
+        &self,
+        program: &Program,
+        b: &mut Builder,
+        joined: Atom,
+        shared: Atom,
+    ) -> Vec<Atom> {
         let operands = if self.side == 0 { [joined, shared] } else { [shared, joined] };
         let product = b.bind1(self.prim.clone(), &operands);
         // The axis along which operands were joined comes first among the free axes of its side.

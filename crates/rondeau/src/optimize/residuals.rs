@@ -124,9 +124,8 @@ impl Work {
         if !is_elementwise(&eqn.prim) {
             return None;
         }
-        let avals = |atoms: &[Atom]| -> Vec<_> {
-            atoms.iter().map(|&atom| it.body().aval(atom)).collect()
-        };
+        let avals =
+            |atoms: &[Atom]| -> Vec<_> { atoms.iter().map(|&atom| it.body().aval(atom)).collect() };
         let flops = flops(&eqn.prim, &avals(&eqn.inputs), &avals(&[atom]));
         let mut work = Work { flops, n_eqns: 1 };
         for &input in &eqn.inputs {
@@ -204,7 +203,9 @@ impl<'a> Reader<'a> {
             let aval = body.var_aval(var).clone();
             env[var.index()] = Some(match sources[var.index()] {
                 Some(Source::Carry(i)) => self.new.carry(read(self.around, it.init()[i]), aval),
-                Some(Source::Given(Batched::Mapped(Atom::Var(outer)))) => self.row(outer, var, body),
+                Some(Source::Given(Batched::Mapped(Atom::Var(outer)))) => {
+                    self.row(outer, var, body)
+                }
                 Some(Source::Given(Batched::Mapped(x))) => self.new.given(Batched::Mapped(x), aval),
                 Some(Source::Given(Batched::Shared(x))) => {
                     self.new.given(Batched::Shared(read(self.around, x)), aval)

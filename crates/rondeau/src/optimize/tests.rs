@@ -4,8 +4,8 @@ use super::*;
 use crate::buffer::{Buffer, DType};
 use crate::ir::{Atom, Aval, Builder, eval};
 use crate::prim::{
-    Binary, Broadcast, Call, CallKind, Concat, Cond, DotGeneral, Fold, Prim, Reduce, Reshape, Scan, Slice,
-    Transpose, Unary,
+    Binary, Broadcast, Call, CallKind, Concat, Cond, DotGeneral, Fold, Prim, Reduce, Reshape, Scan,
+    Slice, Tap, Transpose, Unary,
 };
 use crate::transform::{vjp, vmap};
 
@@ -24,9 +24,8 @@ fn dot(b: &mut Builder, m: Atom, v: Atom) -> Atom {
 fn gru_step(inputs: usize, hidden: usize) -> Program {
     let mut b = Builder::new();
     let f = |shape: &[usize]| Aval::new(DType::F64, shape);
-    let mut gate = || {
-        [f(&[hidden, inputs]), f(&[hidden, hidden]), f(&[hidden])].map(|aval| b.input(aval))
-    };
+    let mut gate =
+        || [f(&[hidden, inputs]), f(&[hidden, hidden]), f(&[hidden])].map(|aval| b.input(aval));
     let [z, r, n] = [gate(), gate(), gate()];
     let (h, x) = (b.input(f(&[hidden])), b.input(f(&[inputs])));
     let affine = |b: &mut Builder, [w, u, bias]: [Atom; 3], h: Atom| {
@@ -55,8 +54,7 @@ fn gru(time: usize, inputs: usize, hidden: usize) -> Program {
     let mut avals = body.input_avals();
     avals[10] = avals[10].prepend(time);
     let atoms = b.inputs(&avals);
-    let prim =
-        Scan { body: body.into(), n_consts: 9, n_carry: 1, length: time, reverse: false };
+    let prim = Scan { body: body.into(), n_consts: 9, n_carry: 1, length: time, reverse: false };
     let outputs = b.bind(prim, &atoms);
     b.finish(outputs)
 }
@@ -162,9 +160,9 @@ fn agree(x: &Buffer, y: &Buffer, how: Agreement) -> bool {
     }
     let (xs, ys) = (x.values::<f64>(), y.values::<f64>());
     let greatest = xs.iter().fold(1.0_f64, |most, x| most.max(x.abs()));
-    xs.iter().zip(ys.iter()).all(|(x, y)| {
-        (x - y).abs() <= 1e-12 * greatest || (x.is_nan() && y.is_nan()) || x == y
-    })
+    xs.iter()
+        .zip(ys.iter())
+        .all(|(x, y)| (x - y).abs() <= 1e-12 * greatest || (x.is_nan() && y.is_nan()) || x == y)
 }
 
 /// Same results, a program that keeps the rules, no higher cost, and nothing left to do.
@@ -272,7 +270,8 @@ impl Programs {
     /// A sum that runs, or a new value that stays small.
     fn next_carry(&mut self, carry: Atom) -> Atom {
         let aval = self.b.aval(carry);
-        let fits: Vec<Atom> = self.pool.iter().copied().filter(|&x| self.b.aval(x) == aval).collect();
+        let fits: Vec<Atom> =
+            self.pool.iter().copied().filter(|&x| self.b.aval(x) == aval).collect();
         let value = fits[fits.len() - 1 - self.numbers.below(fits.len().min(3))];
         let sum = self.b.add(carry, value);
         if self.numbers.below(2) == 0 { sum } else { self.b.unary(Unary::Tanh, sum) }
@@ -285,7 +284,9 @@ impl Programs {
 
     fn grow(&mut self, n: usize, depth: usize) {
         while self.pool.len() < n + 5 {
-            let x = if self.numbers.below(2) == 0 { self.latest() } else {
+            let x = if self.numbers.below(2) == 0 {
+                self.latest()
+            } else {
                 let pool = self.pool.clone();
                 self.numbers.pick(&pool)
             };
@@ -300,7 +301,8 @@ impl Programs {
         let one = |atom: Atom| vec![atom];
         match self.numbers.below(16) {
             0 | 1 => {
-                let ops = [Unary::Tanh, Unary::Logistic, Unary::Neg, Unary::Abs, Unary::StopGradient];
+                let ops =
+                    [Unary::Tanh, Unary::Logistic, Unary::Neg, Unary::Abs, Unary::StopGradient];
                 let op = self.numbers.pick(&ops);
                 one(self.b.unary(op, x))
             }
@@ -530,4 +532,46 @@ fn loops_of_no_steps_give_their_start() {
     check(&gru(0, 5, 8));
     check(&gradient(&square_loss(&gru(0, 5, 8)), 11));
     check(&gradient(&square_loss(&gru(1, 5, 8)), 11));
+}
+
+#[test]
+fn what_is_checkpointed_is_computed_again() {
+    let step = gru_step(5, 8);
+    let mut b = Builder::new();
+    let inputs = b.inputs(&step.input_avals());
+    let outputs = b.bind(Call { kind: CallKind::Remat, body: step.into() }, &inputs);
+    let body = b.finish(outputs);
+    let mut b = Builder::new();
+    let mut avals = body.input_avals();
+    avals[10] = avals[10].prepend(100);
+    let atoms = b.inputs(&avals);
+    let prim = Scan { body: body.into(), n_consts: 9, n_carry: 1, length: 100, reverse: false };
+    let outputs = b.bind(prim, &atoms);
+    let gradient = gradient(&square_loss(&b.finish(outputs)), 10);
+    let optimized = check_to_rounding(&gradient);
+    let [forward, backward] = loops(&optimized)[..] else { panic!("two loops") };
+    // The states and the carry that entered are kept; everything else is computed again.
+    assert_eq!(forward.body.outputs().len() - forward.n_carry, 2);
+    let again = backward.body.eqns().iter().filter(|eqn| matches!(eqn.prim, Prim::Call(_)));
+    assert_eq!(again.count(), 1);
+}
+
+#[test]
+fn effects_stay_in_their_steps() {
+    let mut step = Builder::new();
+    let f = |shape: &[usize]| Aval::new(DType::F64, shape);
+    let (k, h, x) = (step.input(f(&[])), step.input(f(&[])), step.input(f(&[])));
+    step.bind(Tap { label: "k".into() }, &[k]);
+    step.bind(Tap { label: "x".into() }, &[x]);
+    let next = step.add(h, k);
+    let body = step.finish(vec![next]);
+    let mut b = Builder::new();
+    let atoms = b.inputs(&[f(&[]), f(&[]), f(&[4])]);
+    let prim = Scan { body: body.into(), n_consts: 1, n_carry: 1, length: 4, reverse: false };
+    b.bind(prim, &atoms);
+    let optimized = optimize(&b.finish(vec![]));
+    let n_taps = |program: &Program| {
+        program.eqns().iter().filter(|eqn| matches!(eqn.prim, Prim::Tap(_))).count()
+    };
+    assert_eq!((n_taps(&optimized), n_taps(&loops(&optimized)[0].body)), (0, 2));
 }
