@@ -94,10 +94,15 @@ fn eqn_cost(program: &Program, eqn: &Eqn) -> Cost {
 }
 
 fn scan_cost(scan: &Scan) -> Cost {
-    // What the step returns without having made it is written all the same.
-    let is_made = |var: &Var| scan.body.eqns().iter().any(|eqn| eqn.outputs.contains(var));
-    let copied = scan.body.outputs().iter().filter(|atom| !atom.var().is_some_and(|v| is_made(&v)));
-    let bytes: usize = copied.map(|&atom| scan.body.aval(atom).bytes()).sum();
+    // What the step returns without having made it, or as a view, is written all the same.
+    let fused = fused(&scan.body);
+    let makes = |eqn: &&Eqn| !is_view(&eqn.prim) || is_part(eqn, &fused);
+    let made = scan.body.eqns().iter().filter(makes);
+    let made: HashSet<Var> = made.flat_map(|eqn| eqn.outputs.iter().copied()).collect();
+    let copied: HashSet<Atom> = scan.body.outputs().iter().copied().collect();
+    let copied =
+        copied.into_iter().filter(|atom| !atom.var().is_some_and(|var| made.contains(&var)));
+    let bytes: usize = copied.map(|atom| scan.body.aval(atom).bytes()).sum();
     let copies = Cost { bytes: bytes as f64, ..Cost::default() };
     (cost(&scan.body) + copies).times(scan.length as f64)
 }
@@ -122,14 +127,18 @@ fn traffic(program: &Program) -> f64 {
         } else if moves {
             bytes += eqn.inputs.iter().map(|&atom| size(atom)).sum::<usize>();
         }
-        let is_part = matches!(eqn.prim, Prim::Slice(_)) && fused[eqn.outputs[0].index()];
-        for &var in eqn.outputs.iter().filter(|_| moves || is_part) {
+        for &var in eqn.outputs.iter().filter(|_| moves || is_part(eqn, &fused)) {
             if !fused[var.index()] || is_written[var.index()] {
                 bytes += program.var_aval(var).bytes();
             }
         }
     }
     (bytes + read_by_fused.into_iter().map(size).sum::<usize>()) as f64
+}
+
+/// Whether it is a slice of a product, which is made like a product of its own.
+fn is_part(eqn: &Eqn, fused: &[bool]) -> bool {
+    matches!(eqn.prim, Prim::Slice(_)) && fused[eqn.outputs[0].index()]
 }
 
 /// Which variables elementwise equations find in registers: what products and elementwise
@@ -155,24 +164,27 @@ fn fused(program: &Program) -> Vec<bool> {
     fused
 }
 
-/// Which variables something reads from memory.
+/// Which variables something reads from memory, or the program returns.
 fn written(program: &Program, fused: &[bool]) -> Vec<bool> {
-    let mut is_written = vec![false; program.n_vars()];
-    let outputs = program.outputs().iter().filter_map(|atom| atom.var());
-    outputs.for_each(|var| is_written[var.index()] = true);
+    let mut is_read = vec![false; program.n_vars()];
     for eqn in program.eqns().iter().rev() {
-        let is_part = || fused[eqn.outputs[0].index()];
         let from_memory = match &eqn.prim {
-            Prim::Slice(_) => !is_part(),
-            Prim::Broadcast(_) => !is_part() || is_written[eqn.outputs[0].index()],
+            Prim::Slice(_) => !is_part(eqn, fused),
+            // A repeated scalar that is returned is written in its full shape.
+            Prim::Broadcast(_) => {
+                let var = eqn.outputs[0].index();
+                !fused[var] || is_read[var]
+            }
             prim => !is_elementwise(prim),
         };
         if from_memory {
             let vars = eqn.inputs.iter().filter_map(|atom| atom.var());
-            vars.for_each(|var| is_written[var.index()] = true);
+            vars.for_each(|var| is_read[var.index()] = true);
         }
     }
-    is_written
+    let outputs = program.outputs().iter().filter_map(|atom| atom.var());
+    outputs.for_each(|var| is_read[var.index()] = true);
+    is_read
 }
 
 /// The atom whose memory is read for each variable: for a broadcast, what it repeats.
@@ -259,8 +271,6 @@ fn unary_flops(unary: Unary) -> f64 {
         | Unary::Not
         | Unary::IsFinite
         | Unary::StopGradient => 1.0,
-        // A sign, a size, a floor and a product.
-        Unary::Trunc => 4.0,
         Unary::Sqrt | Unary::Rsqrt => 4.0,
         // By repeated squares: two products for each bit at most.
         Unary::IntegerPow(n) => 2.0 * f64::from(n.unsigned_abs().max(1).ilog2() + 1),

@@ -13,6 +13,9 @@ use crate::transform::prune;
 /// appends must be simpler than what it was given.
 pub(super) type Rule = fn(&mut Draft, &Prim, &[Atom]) -> Option<Atom>;
 
+/// What is made of each equation of a program that is copied: its outputs.
+pub(super) type Copy<'a> = &'a dyn Fn(&mut Draft, &Prim, &[Atom]) -> Vec<Atom>;
+
 /// A program under construction that remembers how each variable is bound.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
@@ -166,14 +169,11 @@ pub(super) fn rewrite(program: &Program, rules: &'static [&'static [Rule]]) -> P
     rewrite_eqns(program, rules, &|draft, prim, inputs| draft.bind(prim.clone(), inputs))
 }
 
-/// Appends an equation's replacement; its outputs.
-pub(super) type MakeEqn<'a> = dyn Fn(&mut Draft, &Prim, &[Atom]) -> Vec<Atom> + 'a;
-
 /// The program with each equation, inner programs first, as `copy` makes it.
 pub(super) fn rewrite_eqns(
     program: &Program,
     rules: &'static [&'static [Rule]],
-    copy: &MakeEqn<'_>,
+    copy: Copy<'_>,
 ) -> Program {
     let mut draft = Draft::new(rules);
     let inputs = draft.inputs_of(program);

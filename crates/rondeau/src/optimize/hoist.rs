@@ -10,14 +10,13 @@
 //! Broadcasts and counts of constants are made again where they are read: it is cheaper than to
 //! read them from memory. A loop is changed only where its [`cost`](super::cost()) falls.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use super::cost::{is_elementwise, is_view};
 use super::draft::{Draft, n_readers};
+use super::known::{Known, when_known};
 use super::loops::{Loop, LoopDraft, Source, improve_loops};
+use super::regroup::regroup;
 use crate::ir::{Atom, Aval, Eqn, Program, Var};
-use crate::prim::{Batched, Binary, Broadcast, Prim, Scan};
+use crate::prim::{Batched, Broadcast, Prim};
 
 /// The program with loops that compute only what waits for their carry.
 pub(super) fn hoist(program: &Program) -> Program {
@@ -25,107 +24,6 @@ pub(super) fn hoist(program: &Program) -> Program {
         let scan = regroup(it);
         Hoist::new(Loop { scan: &scan, ..it }).run(draft)
     })
-}
-
-/// When a value of the body is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Known {
-    /// Before the loop: it is the same at every step.
-    Always,
-    /// Before the loop, once for each step.
-    Rows,
-    /// In its step only.
-    InStep,
-}
-
-/// When each variable of the body of a loop is known.
-fn when_known(it: &Loop<'_>, sources: &[Option<Source>]) -> Vec<Known> {
-    let mut known: Vec<Known> = sources
-        .iter()
-        .map(|source| match source {
-            Some(Source::Given(Batched::Shared(_))) => Known::Always,
-            Some(Source::Given(Batched::Mapped(_))) => Known::Rows,
-            Some(Source::Carry(_)) | None => Known::InStep,
-        })
-        .collect();
-    for eqn in it.body().eqns() {
-        let read = eqn.inputs.iter().filter_map(|atom| atom.var());
-        let mut latest = read.map(|var| known[var.index()]).max().unwrap_or(Known::Always);
-        let holds_programs = eqn.prim.body_rules().is_some();
-        if eqn.prim.has_effects() || (holds_programs && latest == Known::Rows) {
-            latest = Known::InStep;
-        }
-        for var in &eqn.outputs {
-            known[var.index()] = latest;
-        }
-    }
-    known
-}
-
-/// The loop with the terms of each sum in the order in which they are known, so that
-/// `(W·x + U·h) + b` becomes `(b + W·x) + U·h`.
-fn regroup(it: Loop<'_>) -> Scan {
-    let known = when_known(&it, &it.sources());
-    let when = |atom: Atom| atom.var().map_or(Known::Always, |var| known[var.index()]);
-    let body = it.body();
-    let mut sums = Sums::of(body);
-    sums.0.retain(|_, terms| {
-        terms.sort_by_key(|&atom| when(atom));
-        terms.get(1).is_some_and(|&second| when(second) != Known::InStep)
-    });
-    let mut draft = Draft::new(&[]);
-    let mut env: Vec<Option<Atom>> = vec![None; body.n_vars()];
-    for (var, atom) in body.inputs().iter().zip(draft.inputs_of(body)) {
-        env[var.index()] = Some(atom);
-    }
-    let read = |env: &[Option<Atom>], atom: Atom| match atom {
-        Atom::Lit(_) => atom,
-        Atom::Var(var) => env[var.index()].expect("internal: bound before use"),
-    };
-    for eqn in body.eqns() {
-        let outputs = match sums.0.get(&eqn.outputs.first().copied().unwrap_or(Var(u32::MAX))) {
-            Some(terms) => {
-                let add = |sum: Atom, term: Atom| draft.bind1(Binary::Add, &[sum, term]);
-                let terms = terms.iter().map(|&atom| read(&env, atom));
-                vec![terms.reduce(add).expect("internal: a sum of nothing")]
-            }
-            None => {
-                let inputs: Vec<Atom> = eqn.inputs.iter().map(|&atom| read(&env, atom)).collect();
-                draft.bind(eqn.prim.clone(), &inputs)
-            }
-        };
-        for (var, atom) in eqn.outputs.iter().zip(outputs) {
-            env[var.index()] = Some(atom);
-        }
-    }
-    let outputs = body.outputs().iter().map(|&atom| read(&env, atom)).collect();
-    Scan { body: Arc::new(draft.finish(outputs)), ..it.scan.clone() }
-}
-
-/// The sums of a program that are not terms of another one, each with its terms: what is added,
-/// directly or by additions that nothing else reads.
-struct Sums(HashMap<Var, Vec<Atom>>);
-
-impl Sums {
-    fn of(program: &Program) -> Sums {
-        let readers = n_readers(program);
-        let mut sums: HashMap<Var, Vec<Atom>> = HashMap::new();
-        for eqn in program.eqns() {
-            if eqn.prim != Prim::Binary(Binary::Add) {
-                continue;
-            }
-            let mut terms = Vec::new();
-            for &atom in &eqn.inputs {
-                let part = atom.var().filter(|var| readers[var.index()] == 1);
-                match part.and_then(|var| sums.remove(&var)) {
-                    Some(parts) => terms.extend(parts),
-                    None => terms.push(atom),
-                }
-            }
-            sums.insert(eqn.outputs[0], terms);
-        }
-        Sums(sums)
-    }
 }
 
 struct Hoist<'a> {

@@ -123,3 +123,58 @@ fn given(draft: &mut Draft, new: &mut LoopDraft, value: Batched, aval: Aval) -> 
         _ => new.given(value, aval),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::DType;
+    use crate::ir::Builder;
+    use crate::prim::{Scan, Unary};
+
+    #[test]
+    fn a_loop_is_given_only_what_changes() {
+        let row = Aval::new(DType::F32, [2]);
+        // consts: k, k again, halves; carry: a sum, one that stays; xs: x, ones, rows of k
+        let body = {
+            let mut b = Builder::new();
+            let [k, again, halves] = [(); 3].map(|()| b.input(row.clone()));
+            let [sum, stays] = [(); 2].map(|()| b.input(row.clone()));
+            let [x, ones, ks] = [(); 3].map(|()| b.input(row.clone()));
+            let all = [k, again, halves, stays, x, ones, ks];
+            let next = all.into_iter().fold(sum, |sum, term| b.add(sum, term));
+            let y = b.unary(Unary::Exp, next);
+            b.finish(vec![next, stays, y, y, x, k])
+        };
+        let mut b = Builder::new();
+        let (k, x) = (b.input(row.clone()), b.input(row.prepend(4)));
+        let (h0, stays) = (b.input(row.clone()), b.input(row.clone()));
+        let halves = b.full(0.5, &row);
+        let ones = b.full(1.0, &row.prepend(4));
+        let ks = b.repeat(k, 4);
+        let prim = Scan { body: body.into(), n_consts: 3, n_carry: 2, length: 4, reverse: false };
+        let outputs = b.bind(prim, &[k, k, halves, h0, stays, x, ones, ks]);
+        insta::assert_snapshot!(inputs(&b.finish(outputs)), @r"
+        { lambda a:f32[2] b:f32[4,2] c:f32[2] d:f32[2] .
+          let e:f32[2] f:f32[4,2] = scan[
+                length=4
+                reverse=false
+                n_consts=2
+                n_carry=1
+                body={ lambda a:f32[2] b:f32[2] c:f32[2] d:f32[2] .
+                  let e:f32[2] = broadcast[shape=[2] axes=[]] 0.5:f32
+                      f:f32[2] = broadcast[shape=[2] axes=[]] 1.0:f32
+                      g:f32[2] = add c a
+                      h:f32[2] = add g a
+                      i:f32[2] = add h e
+                      j:f32[2] = add i b
+                      k:f32[2] = add j d
+                      l:f32[2] = add k f
+                      m:f32[2] = add l a
+                      n:f32[2] = exp m
+                  in (m, n) }
+              ] a d c b
+              g:f32[4,2] = broadcast[shape=[4, 2] axes=[1]] a
+          in (e, d, f, f, b, g) }
+        ");
+    }
+}

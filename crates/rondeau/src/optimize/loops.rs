@@ -173,15 +173,15 @@ pub(super) fn improve_loops(
     improve_loops_by_choices(program, &|_| 1, &|draft, it, _| remake(draft, it))
 }
 
-/// Remakes a loop by those of its choices that it is told to make; nothing if that cannot be done.
-pub(super) type Remake<'a> = dyn Fn(&mut Draft, Loop<'_>, &[bool]) -> Option<Vec<Atom>> + 'a;
+/// What becomes of a loop if these of its changes are made: the outputs.
+pub(super) type Remake<'a> = &'a dyn Fn(&mut Draft, Loop<'_>, &[bool]) -> Option<Vec<Atom>>;
 
 /// The same, for changes that can be made one by one: `remake` makes those that it is told to. Of
 /// the `n_choices`, each is made, in turn, that lowers the cost further.
 pub(super) fn improve_loops_by_choices(
     program: &Program,
     n_choices: &dyn Fn(Loop<'_>) -> usize,
-    remake: &Remake<'_>,
+    remake: Remake<'_>,
 ) -> Program {
     rewrite_eqns(program, &[], &|draft, prim, inputs| {
         let Prim::Scan(scan) = prim else { return draft.bind(prim.clone(), inputs) };

@@ -15,8 +15,10 @@ mod fold;
 mod hoist;
 mod inline;
 mod inputs;
+mod known;
 mod loops;
 mod merge;
+mod regroup;
 mod residuals;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::buffer::{Buffer, DType};
 use crate::ir::{Atom, Aval, Builder, eval};
 use crate::prim::{
     Binary, Broadcast, Call, CallKind, Concat, Cond, DotGeneral, Fold, Prim, Reduce, Reshape, Scan,
-    Slice, Transpose, Unary,
+    Slice, Tap, Transpose, Unary,
 };
 use crate::transform::{vjp, vmap};
 
@@ -532,4 +532,46 @@ fn loops_of_no_steps_give_their_start() {
     check(&gru(0, 5, 8));
     check(&gradient(&square_loss(&gru(0, 5, 8)), 11));
     check(&gradient(&square_loss(&gru(1, 5, 8)), 11));
+}
+
+#[test]
+fn what_is_checkpointed_is_computed_again() {
+    let step = gru_step(5, 8);
+    let mut b = Builder::new();
+    let inputs = b.inputs(&step.input_avals());
+    let outputs = b.bind(Call { kind: CallKind::Remat, body: step.into() }, &inputs);
+    let body = b.finish(outputs);
+    let mut b = Builder::new();
+    let mut avals = body.input_avals();
+    avals[10] = avals[10].prepend(100);
+    let atoms = b.inputs(&avals);
+    let prim = Scan { body: body.into(), n_consts: 9, n_carry: 1, length: 100, reverse: false };
+    let outputs = b.bind(prim, &atoms);
+    let gradient = gradient(&square_loss(&b.finish(outputs)), 10);
+    let optimized = check_to_rounding(&gradient);
+    let [forward, backward] = loops(&optimized)[..] else { panic!("two loops") };
+    // The states and the carry that entered are kept; everything else is computed again.
+    assert_eq!(forward.body.outputs().len() - forward.n_carry, 2);
+    let again = backward.body.eqns().iter().filter(|eqn| matches!(eqn.prim, Prim::Call(_)));
+    assert_eq!(again.count(), 1);
+}
+
+#[test]
+fn effects_stay_in_their_steps() {
+    let mut step = Builder::new();
+    let f = |shape: &[usize]| Aval::new(DType::F64, shape);
+    let (k, h, x) = (step.input(f(&[])), step.input(f(&[])), step.input(f(&[])));
+    step.bind(Tap { label: "k".into() }, &[k]);
+    step.bind(Tap { label: "x".into() }, &[x]);
+    let next = step.add(h, k);
+    let body = step.finish(vec![next]);
+    let mut b = Builder::new();
+    let atoms = b.inputs(&[f(&[]), f(&[]), f(&[4])]);
+    let prim = Scan { body: body.into(), n_consts: 1, n_carry: 1, length: 4, reverse: false };
+    b.bind(prim, &atoms);
+    let optimized = optimize(&b.finish(vec![]));
+    let n_taps = |program: &Program| {
+        program.eqns().iter().filter(|eqn| matches!(eqn.prim, Prim::Tap(_))).count()
+    };
+    assert_eq!((n_taps(&optimized), n_taps(&loops(&optimized)[0].body)), (0, 2));
 }
