@@ -180,7 +180,7 @@ pub fn map<T: Tree>(tree: &T, mut f: impl FnMut(&Array) -> Array) -> T {
 pub fn map2<T: Tree>(left: &T, right: &T, mut f: impl FnMut(&Array, &Array) -> Array) -> Result<T> {
     let (need, got) = (structure_of(left), structure_of(right));
     if need != got {
-        return Err(Error::trees_differ("map2", "both trees", &need, &got));
+        return Err(Error::trees_differ("map2", &[("the left leaves", need), ("the right leaves", got)]));
     }
     let mut others = leaves(right).into_iter();
     let mut next = || {

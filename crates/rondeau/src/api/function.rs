@@ -4,10 +4,11 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::Location;
 
 use crate::error::{Error, Result};
 use crate::ir::Aval;
-use crate::trace::{Array, Closed, poisoned, trace};
+use crate::trace::{Array, Closed, outline, poisoned, trace};
 use crate::tree::{self, Path, Tree};
 
 /// The arguments of a function: a tuple of up to eight trees.
@@ -69,6 +70,9 @@ pub(super) fn checked<T: Tree>(tree: T) -> Result<T> {
 }
 
 /// The result, or the function's own result with the mistake in every leaf.
+///
+/// The function is asked for its result's structure with variables of the arguments' types, so
+/// that it may look at their shapes; only arguments that are mistakes themselves have none.
 pub(super) fn settle<F, Args>(
     f: &F,
     args: Args::Refs<'_>,
@@ -79,8 +83,12 @@ where
     Args: Arguments,
 {
     result.unwrap_or_else(|error| {
-        let args = poisoned(&Args::own(args), &error);
-        poisoned(&f.invoke(args.refs()), &error)
+        let args = Args::own(args);
+        let output = match avals(&args) {
+            Ok(avals) => outline(&avals, |variables| f.invoke(tree::rebuild(&args, variables).refs())),
+            Err(_) => f.invoke(poisoned(&args, &error).refs()),
+        };
+        poisoned(&output, &error)
     })
 }
 
@@ -258,8 +266,11 @@ macro_rules! arity {
             /// # Errors
             /// The first mistake that was made on the way, with its source line.
             #[allow(clippy::too_many_arguments)]
+            #[track_caller]
             pub fn call(&self, $($x: &$t),*) -> Result<K::Output> {
-                checked(self.kind.invoke(($($x,)*)))
+                let at = Location::caller();
+                checked(<($($t,)*)>::own(($($x,)*)))?;
+                checked(self.kind.invoke(($($x,)*))).map_err(|error| error.at(at))
             }
 
             /// Calls the function; mistakes stay inside the result, as arrays that carry them. For

@@ -138,7 +138,7 @@ fn float_output(op: &str, program: &Program) -> Result<Aval> {
     let aval = program.aval(program.outputs()[0]);
     match aval.is_float() {
         true => Ok(aval),
-        false => Err(Error::gradient_by(op, "the result", &aval.to_string())),
+        false => Err(Error::derivative_of(op, &aval.to_string())),
     }
 }
 
