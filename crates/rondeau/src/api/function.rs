@@ -12,6 +12,10 @@ use crate::trace::{Array, Closed, outline, poisoned, trace};
 use crate::tree::{self, Path, Tree};
 
 /// The arguments of a function: a tuple of up to eight trees.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` are not the arguments of a function",
+    note = "arguments are a tuple of up to eight trees; for one argument write `(x,)`"
+)]
 pub trait Arguments: Tree {
     /// References to the arguments, as a call gives them.
     type Refs<'a>: Copy
@@ -27,6 +31,13 @@ pub trait Arguments: Tree {
 ///
 /// Implemented by closures and `fn`s of up to eight references to trees, and by all that the
 /// transformations return. Closures outside of a call need types: `|x: &Array| x.sum()`.
+#[diagnostic::on_unimplemented(
+    message = "this is not a function of one to eight references to trees",
+    label = "not a function that can be transformed",
+    note = "its arguments are references with their types, as in `|x: &Array| x.sum()`, and it \
+            returns a tree",
+    note = "more than eight arguments go together into a struct with `#[derive(Clone, Tree)]`"
+)]
 pub trait Function<Args: Arguments> {
     /// What it returns.
     type Output: Tree;
@@ -145,6 +156,11 @@ pub(super) fn owned<T: Tree>(tree: &T) -> Vec<Array> {
 pub struct Arg<const I: usize>;
 
 /// A tuple of arguments that has one at position `I`.
+#[diagnostic::on_unimplemented(
+    message = "the arguments `{Self}` have none at position {I}",
+    label = "no such argument",
+    note = "positions count from 0"
+)]
 pub trait Pick<const I: usize> {
     /// The argument's type.
     type Item: Tree;
@@ -153,6 +169,12 @@ pub trait Pick<const I: usize> {
 }
 
 /// Some of the arguments.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not select arguments to differentiate by",
+    label = "not a selection of arguments",
+    note = "select one by its position, as in `.wrt(Arg::<1>)`, or up to six as a tuple, as in \
+            `.wrt((Arg::<0>, Arg::<2>))`"
+)]
 pub trait Selection<Args>: Copy {
     /// One argument's type, or a tuple of them.
     type Selected: Tree;

@@ -123,6 +123,12 @@ impl fmt::Display for Axes {
 }
 
 /// What says which axis holds the examples: a number, `None` for shared, or a tuple of them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say which axis holds the examples",
+    label = "not an axis",
+    note = "axes are a whole number, `None` for what all examples share, a tuple with one for each \
+            argument or item, or `Axes::fields([(\"name\", 0)])`"
+)]
 pub trait IntoAxes {
     /// The axes.
     fn into_axes(self) -> Axes;

@@ -11,6 +11,12 @@ use crate::prim::{Binary, Broadcast, Unary};
 
 /// What functions take where an array is asked for: an array, a reference to one, or a Rust
 /// number (`f64`, `i32`, `bool`), which adapts to the element type of the array beside it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not stand for an array",
+    label = "not an operand",
+    note = "operands are `Array`, `&Array`, and the numbers `f64`, `i32` and `bool`, which adapt to \
+            the array beside them: write `1.0`, not `1.0_f32`"
+)]
 pub trait Operand {
     /// The argument as it was given.
     fn argument(self) -> Argument;

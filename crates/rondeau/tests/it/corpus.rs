@@ -70,7 +70,12 @@ fn written<'a>(text: &'a str, place: Place<'_>) -> (Vec<Written<'a>>, &'a str) {
 }
 
 /// Appends the elements of a value of this shape.
-fn flatten<'a>(value: &Written<'a>, shape: &[usize], elements: &mut Vec<&'a str>, place: Place<'_>) {
+fn flatten<'a>(
+    value: &Written<'a>,
+    shape: &[usize],
+    elements: &mut Vec<&'a str>,
+    place: Place<'_>,
+) {
     match (value, shape) {
         (Written::One(element), []) => elements.push(element),
         // An empty array is written without its inner lists.

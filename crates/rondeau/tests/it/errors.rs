@@ -434,7 +434,8 @@ fn indices() {
     help: places count from 0; negative ones from the end
       at this line
     ");
-    assert_snapshot!(of(&x.at((.., 2..1))), @r"
+    let (start, end) = (2, 1);
+    assert_snapshot!(of(&x.at((.., start..end))), @r"
     the range 2..1 of axis 1 ends before it starts
       the array is f32[2,3]
     help: use `Step(range, -1)` to go backwards
@@ -801,8 +802,8 @@ fn decisions() {
     help: convert it with `.to(DType::I32)`, or take one element with `at`
       at this line
     ");
-    let pair: [&dyn Fn(&Array) -> (Array, Array); 2] =
-        [&|x| (x.clone(), x.clone()), &|x| (x.clone(), x.reshape([1]))];
+    type Pair<'a> = &'a dyn Fn(&Array) -> (Array, Array);
+    let pair: [Pair<'_>; 2] = [&|x| (x.clone(), x.clone()), &|x| (x.clone(), x.reshape([1]))];
     assert_snapshot!(of(&switch(1, &pair, &x)), @r"
     all branches of `switch` must return one type
       result 1 of branch 0 is f32[]
