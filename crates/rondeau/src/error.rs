@@ -487,11 +487,10 @@ impl Error {
     }
 
     /// Two trees that must have one structure.
-    pub(crate) fn trees_differ(op: &str, [one, other]: &[(&str, String); 2]) -> Error {
-        let headline = format!("`{op}`: {} and {} must have one structure", one.0, other.0);
-        Error::new(ErrorKind::Tree, headline)
-            .detail(format!("{} have {}", one.0, one.1))
-            .detail(format!("{} have {}", other.0, other.1))
+    pub(crate) fn trees_differ(op: &str, what: &str, [one, other]: &[(&str, String); 2]) -> Error {
+        Error::new(ErrorKind::Tree, format!("`{op}`: {what} must have one structure"))
+            .detail(format!("{} {}", one.0, one.1))
+            .detail(format!("{} {}", other.0, other.1))
             .help("give both the same fields, lengths and options")
     }
 

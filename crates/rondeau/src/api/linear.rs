@@ -23,7 +23,8 @@ fn floats(avals: &[Aval]) -> Vec<bool> {
 fn check_types<T: Tree>(op: &str, what: &str, values: &T, avals: &[Aval], given: &T) -> Result<()> {
     let (a, b) = (tree::structure_of(values), tree::structure_of(given));
     if a != b {
-        return Err(Error::trees_differ(op, &[("the values", a), (&format!("the {what}s"), b)]));
+        let sides = [("the values are", a), (&*format!("the {what}s are"), b)];
+        return Err(Error::trees_differ(op, &format!("values and {what}s"), &sides));
     }
     for ((path, aval), leaf) in paths_of(values).into_iter().zip(avals).zip(tree::leaves(given)) {
         let got = leaf.aval()?;

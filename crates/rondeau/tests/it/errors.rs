@@ -919,23 +919,23 @@ fn tangents_and_cotangents() {
     let cell = |h| Cell { w: zeros(&[2]), h };
     let f = |c: &Cell| c.w.sin();
     assert_snapshot!(of(&jvp(f, (&cell(None),), (&cell(Some(zeros(&[2]))),))), @r"
-    `jvp`: the values and the tangents must have one structure
-      the values have (Cell { w: *, h: None })
-      the tangents have (Cell { w: *, h: Some(*) })
+    `jvp`: values and tangents must have one structure
+      the values are (Cell { w: *, h: None })
+      the tangents are (Cell { w: *, h: Some(*) })
     help: give both the same fields, lengths and options
       at this line
     ");
     assert_snapshot!(err(linearize(f, (&cell(None),)).1.call((&cell(Some(one())),))), @r"
-    `linearize`: the values and the tangents must have one structure
-      the values have (Cell { w: *, h: None })
-      the tangents have (Cell { w: *, h: Some(*) })
+    `linearize`: values and tangents must have one structure
+      the values are (Cell { w: *, h: None })
+      the tangents are (Cell { w: *, h: Some(*) })
     help: give both the same fields, lengths and options
       at this line
     ");
     assert_snapshot!(err(tree::map2(&cell(None), &cell(Some(one())), |a, b| a + b)), @r"
-    `map2`: the left leaves and the right leaves must have one structure
-      the left leaves have Cell { w: *, h: None }
-      the right leaves have Cell { w: *, h: Some(*) }
+    `map2`: the left and the right tree must have one structure
+      the left is Cell { w: *, h: None }
+      the right is Cell { w: *, h: Some(*) }
     help: give both the same fields, lengths and options
     ");
 }
