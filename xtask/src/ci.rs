@@ -103,7 +103,10 @@ fn stages(examples: &[String], target: &Path, flags: &str) -> Vec<Stage> {
     let checked = format!("{flags} --cfg checked");
     let mut stages = vec![
         Stage::cargo("fmt", &["fmt", "--all", "--check"]),
-        Stage::cargo("clippy", &["clippy", "--workspace", "--all-features", "--all-targets", "--", "-D", "warnings"]),
+        Stage::cargo(
+            "clippy",
+            &["clippy", "--workspace", "--all-features", "--all-targets", "--", "-D", "warnings"],
+        ),
         Stage::cargo("doc", &["doc", "--workspace", "--all-features", "--no-deps"])
             .with("RUSTDOCFLAGS", "-D warnings"),
         Stage { name: "tidy".to_string(), action: Action::Tidy },

@@ -167,12 +167,10 @@ impl Error {
     }
 
     /// A Rust number that the array's element type cannot hold.
-    pub(crate) fn literal(op: &str, literal: &str, array: &str) -> Error {
+    pub(crate) fn literal(op: &str, literal: &str, array: &str, help: &str) -> Error {
         let headline =
             format!("`{op}`: the number {literal} does not fit the array's element type");
-        Error::new(ErrorKind::DType, headline)
-            .detail(format!("the array is {array}"))
-            .help("convert the array first, for example with `.to(DType::F32)`")
+        Error::new(ErrorKind::DType, headline).detail(format!("the array is {array}")).help(help)
     }
 
     /// An axis that the array does not have.
@@ -404,6 +402,15 @@ impl Error {
             .help("return the carry with the fields, lengths and options that it had")
     }
 
+    /// An operator of an associative scan that changes the type of what it combines.
+    pub(crate) fn combined(path: &str, elements: &str, result: &str) -> Error {
+        let headline = "`associative_scan` needs an operator that keeps the type of its arguments";
+        Error::new(ErrorKind::Shape, headline)
+            .detail(format!("{path} is {elements}"))
+            .detail(format!("combined it is {result}"))
+            .help("combine element by element: the operator sees many elements along the axis")
+    }
+
     /// Leaves of `xs` differ in their leading axis.
     pub(crate) fn lengths(op: &str, leaves: &[(String, String)]) -> Error {
         let headline = format!("`{op}` needs all leaves of xs to have one length in axis 0");
@@ -423,19 +430,29 @@ impl Error {
     }
 
     /// Branches of a conditional return different trees or types.
-    pub(crate) fn branches(op: &str, path: &str, first: &str, other: &str, branch: usize) -> Error {
+    pub(crate) fn branches(op: &str, path: &str, [first, other]: &[(String, String); 2]) -> Error {
         let headline = format!("all branches of `{op}` must return one type");
         Error::new(ErrorKind::Shape, headline)
-            .detail(format!("{path} of branch 0 is {first}"))
-            .detail(format!("{path} of branch {branch} is {other}"))
+            .detail(format!("{path} of {} is {}", first.0, first.1))
+            .detail(format!("{path} of {} is {}", other.0, other.1))
             .help("convert or broadcast the results to one type")
     }
 
     /// A predicate or index that is not a scalar of the right element type.
-    pub(crate) fn predicate(op: &str, needs: &str, got: &str) -> Error {
-        Error::new(ErrorKind::Shape, format!("`{op}` needs {needs} to decide by"))
+    pub(crate) fn predicate(op: &str, got: &str) -> Error {
+        Error::new(ErrorKind::Shape, format!("`{op}` needs one truth value to decide by"))
             .detail(format!("got {got}"))
-            .help("reduce it with `.all()` or `.any()`, or choose per element with `select`")
+            .help(
+                "compare numbers, for example with `.gt(0.0)`; reduce many values with `.all()` or \
+                 `.any()`, or choose per element with `select`",
+            )
+    }
+
+    /// A branch number or bound that is not one i32.
+    pub(crate) fn one_integer(op: &str, needs: &str, got: &str) -> Error {
+        Error::new(ErrorKind::Shape, format!("`{op}` needs {needs} of type i32[]"))
+            .detail(format!("got {got}"))
+            .help("convert it with `.to(DType::I32)`, or take one element with `at`")
     }
 
     /// The gradient of something that is not one number.
@@ -443,6 +460,13 @@ impl Error {
         Error::new(ErrorKind::Derivative, "`grad` needs a function that returns one float number")
             .detail(format!("it returns {got}"))
             .help("reduce it with `.sum()` or `.mean()`, or use `vjp` or `jacrev`")
+    }
+
+    /// The derivative of something that has none.
+    pub(crate) fn derivative_of(op: &str, got: &str) -> Error {
+        Error::new(ErrorKind::Derivative, format!("`{op}` needs a function that returns floats"))
+            .detail(format!("it returns {got}"))
+            .help("return a float, or differentiate another function")
     }
 
     /// The derivative with respect to something that has none.
@@ -468,15 +492,17 @@ impl Error {
         got: &str,
     ) -> Error {
         Error::new(ErrorKind::Derivative, format!("`{op}`: the {what} must have its value's type"))
-            .detail(format!("the value {path} is {need}"))
+            .detail(format!("{path} is {need}"))
             .detail(format!("its {what} is {got}"))
+            .help(format!("make the {what} of zeros with `zeros_like`, or convert it"))
     }
 
     /// Two trees that must have one structure.
-    pub(crate) fn trees_differ(op: &str, what: &str, need: &str, got: &str) -> Error {
+    pub(crate) fn trees_differ(op: &str, what: &str, [one, other]: &[(&str, String); 2]) -> Error {
         Error::new(ErrorKind::Tree, format!("`{op}`: {what} must have one structure"))
-            .detail(format!("one is {need}"))
-            .detail(format!("the other is {got}"))
+            .detail(format!("{} {}", one.0, one.1))
+            .detail(format!("{} {}", other.0, other.1))
+            .help("give both the same fields, lengths and options")
     }
 
     /// Reverse mode through a loop whose number of steps is known only when it runs.
@@ -506,12 +532,18 @@ impl Error {
         )
         .detail(format!("{path} must be {need}"))
         .detail(format!("{path} is {got}"))
+        .help("return the type of the value itself, with its fields and options")
     }
 
     /// Mapped axes differ in size.
-    pub(crate) fn vmap_sizes(leaves: &[(String, String, usize)]) -> Error {
+    pub(crate) fn vmap_sizes(given: Option<usize>, leaves: &[(String, String, usize)]) -> Error {
         let headline = "`vmap` needs all mapped axes to have one size";
-        let error = Error::new(ErrorKind::Shape, headline);
+        let error = Error::new(ErrorKind::Shape, headline)
+            .help("give `None` for arguments that all examples share");
+        let error = match given {
+            Some(size) => error.detail(format!("`axis_size` is given as {size}")),
+            None => error,
+        };
         leaves.iter().fold(error, |error, (path, aval, axis)| {
             error.detail(format!("{path} is {aval}, mapped over axis {axis}"))
         })
@@ -522,6 +554,13 @@ impl Error {
         Error::new(ErrorKind::Range, format!("`vmap`: {path} has no axis {axis} to map over"))
             .detail(format!("{path} is {aval}"))
             .help("give `None` for arguments that all examples share")
+    }
+
+    /// An axis for the examples that a result does not have.
+    pub(crate) fn vmap_out_axis(path: &str, axis: isize, aval: &str) -> Error {
+        Error::new(ErrorKind::Range, format!("`vmap`: {path} has no axis {axis} for the examples"))
+            .detail(format!("of all examples it is {aval}"))
+            .help("axes count from 0; negative ones from the end")
     }
 
     /// Nothing is mapped and no size is given.
@@ -538,6 +577,7 @@ impl Error {
         )
         .detail(format!("the axes are {axes}"))
         .detail(format!("the structure is {tree}"))
+        .help("give one axis for all, or one for each argument, item and named field")
     }
 
     /// An output is declared shared by all examples, but differs between them.

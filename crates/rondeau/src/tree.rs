@@ -178,7 +178,11 @@ pub fn map<T: Tree>(tree: &T, mut f: impl FnMut(&Array) -> Array) -> T {
 pub fn map2<T: Tree>(left: &T, right: &T, mut f: impl FnMut(&Array, &Array) -> Array) -> Result<T> {
     let (need, got) = (structure_of(left), structure_of(right));
     if need != got {
-        return Err(Error::trees_differ("map2", "both trees", &need, &got));
+        return Err(Error::trees_differ(
+            "map2",
+            "the left and the right tree",
+            &[("the left is", need), ("the right is", got)],
+        ));
     }
     let mut others = leaves(right).into_iter();
     let mut next = || others.next().expect("internal: trees of one structure differ in leaves");
@@ -578,9 +582,10 @@ mod tests {
         let Err(error) = map2(&cell(1), &other, |a, _| a.clone()) else { panic!("they differ") };
         assert_eq!(
             error.to_string(),
-            "`map2`: both trees must have one structure\n  \
-             one is Cell { wz: *, bias: Some(*), width: 4, type: * }\n  \
-             the other is Cell { wz: *, bias: None, width: 4, type: * }"
+            "`map2`: the left and the right tree must have one structure\n  \
+             the left is Cell { wz: *, bias: Some(*), width: 4, type: * }\n  \
+             the right is Cell { wz: *, bias: None, width: 4, type: * }\n\
+             help: give both the same fields, lengths and options"
         );
     }
 

@@ -4,13 +4,18 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::Location;
 
 use crate::error::{Error, Result};
 use crate::ir::Aval;
-use crate::trace::{Array, Closed, poisoned, trace};
+use crate::trace::{Array, Closed, outline, poisoned, trace};
 use crate::tree::{self, Path, Tree};
 
 /// The arguments of a function: a tuple of up to eight trees.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` are not the arguments of a function",
+    note = "arguments are a tuple of up to eight trees; for one argument write `(x,)`"
+)]
 pub trait Arguments: Tree {
     /// References to the arguments, as a call gives them.
     type Refs<'a>: Copy
@@ -30,6 +35,13 @@ pub trait Arguments: Tree {
 ///
 /// Implemented by closures and `fn`s of up to eight references to trees, and by all that the
 /// transformations return. Closures outside of a call need types: `|x: &Array| x.sum()`.
+#[diagnostic::on_unimplemented(
+    message = "this is not a function of one to eight references to trees",
+    label = "not a function that can be transformed",
+    note = "its arguments are references with their types, as in `|x: &Array| x.sum()`, and it \
+            returns a tree",
+    note = "more than eight arguments go together into a struct with `#[derive(Clone, Tree)]`"
+)]
 pub trait Function<Args: Arguments> {
     /// What it returns.
     type Output: Tree;
@@ -81,14 +93,23 @@ pub(super) fn checked<T: Tree>(tree: T) -> Result<T> {
 }
 
 /// The result, or the function's own result with the mistake in every leaf.
+///
+/// The function is asked for its result's structure with variables of the arguments' types, so
+/// that it may look at their shapes; only arguments that are mistakes themselves have none.
 pub(super) fn settle<F, Args>(f: &F, args: Args::Refs<'_>, result: Result<F::Output>) -> F::Output
 where
     F: Function<Args>,
     Args: Arguments,
 {
     result.unwrap_or_else(|error| {
-        let args = poisoned(&Args::own(args), &error);
-        poisoned(&f.invoke(args.refs()), &error)
+        let args = Args::own(args);
+        let output = match avals(&args) {
+            Ok(avals) => {
+                outline(&avals, |variables| f.invoke(tree::rebuild(&args, variables).refs()))
+            }
+            Err(_) => f.invoke(poisoned(&args, &error).refs()),
+        };
+        poisoned(&output, &error)
     })
 }
 
@@ -145,6 +166,11 @@ pub(super) fn owned<T: Tree>(tree: &T) -> Vec<Array> {
 pub struct Arg<const I: usize>;
 
 /// A tuple of arguments that has one at position `I`.
+#[diagnostic::on_unimplemented(
+    message = "the arguments `{Self}` have none at position {I}",
+    label = "no such argument",
+    note = "positions count from 0"
+)]
 pub trait Pick<const I: usize> {
     /// The argument's type.
     type Item: Tree;
@@ -153,6 +179,12 @@ pub trait Pick<const I: usize> {
 }
 
 /// Some of the arguments.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not select arguments to differentiate by",
+    label = "not a selection of arguments",
+    note = "select one by its position, as in `.wrt(Arg::<1>)`, or up to six as a tuple, as in \
+            `.wrt((Arg::<0>, Arg::<2>))`"
+)]
 pub trait Selection<Args>: Copy {
     /// One argument's type, or a tuple of them.
     type Selected: Tree;
@@ -277,8 +309,11 @@ macro_rules! arity {
             /// # Errors
             /// The first mistake that was made on the way, with its source line.
             #[allow(clippy::too_many_arguments)]
+            #[track_caller]
             pub fn call(&self, $($x: &$t),*) -> Result<K::Output> {
-                checked(self.kind.invoke(($($x,)*)))
+                let at = Location::caller();
+                checked(<($($t,)*)>::own(($($x,)*)))?;
+                checked(self.kind.invoke(($($x,)*))).map_err(|error| error.at(at))
             }
 
             /// Calls the function; mistakes stay inside the result, as arrays that carry them. For

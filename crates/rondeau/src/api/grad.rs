@@ -103,7 +103,7 @@ macro_rules! wrt {
         impl<F, S, Args> Transformed<$kind<F, S>, Args> {
             /// With respect to these arguments: `.wrt(Arg::<1>)`, or several as a tuple,
             /// `.wrt((Arg::<0>, Arg::<2>))`; the gradient is then a tuple.
-            pub fn wrt<T>(self, by: T) -> Transformed<$kind<F, T>, Args> {
+            pub fn wrt<T: Selection<Args>>(self, by: T) -> Transformed<$kind<F, T>, Args> {
                 self.map(|kind| $kind { f: kind.f, by })
             }
         }

@@ -100,7 +100,7 @@ macro_rules! wrt {
     ($($kind:ident)*) => {$(
         impl<F, S, Args> Transformed<$kind<F, S>, Args> {
             /// With respect to these arguments: `.wrt(Arg::<1>)`, or several as a tuple.
-            pub fn wrt<T>(self, by: T) -> Transformed<$kind<F, T>, Args> {
+            pub fn wrt<T: Selection<Args>>(self, by: T) -> Transformed<$kind<F, T>, Args> {
                 self.map(|kind| $kind { f: kind.f, by })
             }
         }
@@ -143,7 +143,7 @@ fn float_output(op: &str, program: &Program) -> Result<Aval> {
     let aval = program.aval(program.outputs()[0]);
     match aval.is_float() {
         true => Ok(aval),
-        false => Err(Error::gradient_by(op, "the result", &aval.to_string())),
+        false => Err(Error::derivative_of(op, &aval.to_string())),
     }
 }
 

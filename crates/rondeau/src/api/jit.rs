@@ -11,7 +11,7 @@ use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::ir::{Aval, Program};
 use crate::run::{Engine, Executable};
-use crate::trace::{Array, apply, is_traced};
+use crate::trace::{Array, apply, check_sizes, is_traced};
 use crate::tree::{self, Tree};
 
 /// A compiled function; see [`jit`].
@@ -202,6 +202,7 @@ impl<F, R> Jit<F, R> {
             let outputs = apply(&traced.closed.program, &inputs)?;
             return Ok(Made::Inlined(tree::rebuild(&traced.output, outputs)));
         }
+        check_sizes(&traced.closed.program)?;
         let captured: Result<Vec<Buffer>> =
             captured.iter().map(|array| array.buffer().cloned()).collect();
         let compiled = Arc::new(Compiled {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::sync::Arc;
 
 use super::function::{avals, checked, owned, paths_of, settle, trace_function};
@@ -22,14 +23,19 @@ fn floats(avals: &[Aval]) -> Vec<bool> {
 fn check_types<T: Tree>(op: &str, what: &str, values: &T, avals: &[Aval], given: &T) -> Result<()> {
     let (a, b) = (tree::structure_of(values), tree::structure_of(given));
     if a != b {
-        return Err(Error::trees_differ(op, &format!("values and {what}s"), &a, &b));
+        let sides = [("the values are", a), (&*format!("the {what}s are"), b)];
+        return Err(Error::trees_differ(op, &format!("values and {what}s"), &sides));
     }
     for ((path, aval), leaf) in paths_of(values).into_iter().zip(avals).zip(tree::leaves(given)) {
         let got = leaf.aval()?;
         if aval.is_float() && got != *aval {
             let (need, got) = (aval.to_string(), got.to_string());
-            let path = if path.is_empty() { "itself" } else { &path };
-            return Err(Error::derivative_type(op, what, path, &need, &got));
+            let place = match (op, path.as_str()) {
+                ("vjp", "") => "the result".to_owned(),
+                ("vjp", path) => format!("result {path}"),
+                (_, path) => format!("argument {path}"),
+            };
+            return Err(Error::derivative_type(op, what, &place, &need, &got));
         }
     }
     Ok(())
@@ -74,6 +80,7 @@ fn derivative_tree<T: Tree>(template: &T, avals: &[Aval], values: Vec<Array>) ->
 /// assert_eq!((y.item::<f32>()?, dy.item::<f32>()?), (9.0, 6.0));
 /// # Ok::<(), rondeau::Error>(())
 /// ```
+#[track_caller]
 pub fn jvp<F, Args>(
     f: F,
     primals: Args::Refs<'_>,
@@ -83,7 +90,9 @@ where
     F: Function<Args>,
     Args: Arguments,
 {
+    let at = Location::caller();
     try_jvp(&f, primals, tangents).unwrap_or_else(|error| {
+        let error = error.at(at);
         let out = settle(&f, primals, Err(error.clone()));
         (out.clone(), out)
     })
@@ -180,8 +189,10 @@ impl<Args: Arguments, R: Tree> Linear<Args, R> {
     ///
     /// # Errors
     /// [`Error`] if the tangents do not fit the arguments.
+    #[track_caller]
     pub fn call(&self, tangents: Args::Refs<'_>) -> Result<R> {
-        checked(self.apply(tangents))
+        let at = Location::caller();
+        checked(self.apply(tangents)).map_err(|error| error.at(at))
     }
 
     /// As [`call`](Linear::call), with mistakes inside the result.
@@ -202,8 +213,10 @@ impl<Args: Arguments, R: Tree> Pullback<Args, R> {
     ///
     /// # Errors
     /// [`Error`] if the cotangent does not fit the result.
+    #[track_caller]
     pub fn call(&self, ct: &R) -> Result<Args> {
-        checked(self.apply(ct))
+        let at = Location::caller();
+        checked(self.apply(ct)).map_err(|error| error.at(at))
     }
 
     /// As [`call`](Pullback::call), with mistakes inside the result.
@@ -264,11 +277,13 @@ where
 /// assert_eq!((dx.item::<f32>()?, dy.item::<f32>()?), (4.0, 3.0));
 /// # Ok::<(), rondeau::Error>(())
 /// ```
+#[track_caller]
 pub fn vjp<F, Args>(f: F, primals: Args::Refs<'_>) -> (F::Output, Pullback<Args, F::Output>)
 where
     F: Function<Args>,
     Args: Arguments,
 {
+    let at = Location::caller();
     let made = split(&f, primals).and_then(|split| {
         let program = backward_program(&split)?;
         let map = Map { program: Arc::new(program), residuals: split.residuals };
@@ -283,6 +298,7 @@ where
         Ok((split.output, pullback))
     });
     made.unwrap_or_else(|error| {
+        let error = error.at(at);
         let output = settle(&f, primals, Err(error.clone()));
         let pullback = Pullback {
             map: Err(error),
@@ -319,11 +335,13 @@ fn backward_program<Args, R>(split: &Split<Args, R>) -> Result<Program> {
 ///
 /// # Source
 /// `jax.linearize`.
+#[track_caller]
 pub fn linearize<F, Args>(f: F, primals: Args::Refs<'_>) -> (F::Output, Linear<Args, F::Output>)
 where
     F: Function<Args>,
     Args: Arguments,
 {
+    let at = Location::caller();
     let made = split(&f, primals).and_then(|split| {
         let linear = &split.linearized;
         check_forward(&linear.linear)?;
@@ -353,6 +371,7 @@ where
         Ok((split.output, linear))
     });
     made.unwrap_or_else(|error| {
+        let error = error.at(at);
         let output = settle(&f, primals, Err(error.clone()));
         let linear = Linear {
             map: Err(error),
@@ -369,6 +388,7 @@ where
 ///
 /// # Source
 /// `jax.linear_transpose`.
+#[track_caller]
 pub fn linear_transpose<F, Args>(f: F, like: Args::Refs<'_>) -> Pullback<Args, F::Output>
 where
     F: Function<Args>,
@@ -391,6 +411,7 @@ where
 /// assert_eq!(hv.to_vec::<f32>()?, [6.0, 0.0]);
 /// # Ok::<(), rondeau::Error>(())
 /// ```
+#[track_caller]
 pub fn hvp<F, Args>(f: F, primals: Args::Refs<'_>, v: Args::Refs<'_>) -> Args
 where
     F: Function<Args, Output = Array>,

@@ -154,7 +154,8 @@ fn rule_result<T: Tree>(
 ) -> Result<Vec<Array>> {
     let (a, b) = (tree::structure_of(need), tree::structure_of(got));
     if a != b {
-        return Err(Error::custom_rule(rule, what, &a, &b));
+        let whole = what.replace(" of argument", "s of the arguments together");
+        return Err(Error::custom_rule(rule, &whole, &a, &b));
     }
     let mut leaves = Vec::new();
     for (aval, (path, leaf)) in avals.iter().zip(tree::leaves_with_paths(got)) {

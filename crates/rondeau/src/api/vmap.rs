@@ -1,5 +1,6 @@
 //! `vmap`: a function of one example becomes a function of many.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::function::{avals, owned, paths_of, settle, trace_function};
@@ -51,49 +52,88 @@ impl Axes {
         what: &str,
         structure: &str,
     ) -> Result<Vec<Option<isize>>> {
-        let unfit = || Error::vmap_axes(what, &format!("{self:?}"), structure);
+        let unfit = || Error::vmap_axes(what, &self.to_string(), structure);
         match self {
             Axes::Shared => Ok(vec![None; paths.len()]),
             Axes::At(axis) => Ok(vec![Some(*axis); paths.len()]),
             Axes::Items(items) => {
-                let mut found = Vec::new();
-                for path in paths {
-                    let (head, rest) = path.split_once('.').unwrap_or((path, ""));
-                    let item = head.parse::<usize>().ok().and_then(|i| items.get(i));
-                    let item = item.ok_or_else(unfit)?;
-                    found.extend(item.of_paths(&[rest.to_owned()], what, structure)?);
-                }
-                Ok(found)
-            }
-            Axes::Fields(fields) => {
-                let below = |path: &String, name: &str| -> Option<String> {
-                    let rest = path.strip_prefix(name)?;
-                    match rest.strip_prefix('.') {
-                        Some(rest) => Some(rest.to_owned()),
-                        None => rest.is_empty().then(String::new),
-                    }
-                };
-                let named = |name: &str| paths.iter().any(|path| below(path, name).is_some());
-                // Called with one path at a time below a tuple, so only whole trees are checked.
-                if paths.len() > 1 && fields.iter().any(|(name, _)| !named(name)) {
+                let parts = items.iter().enumerate().map(|(i, axes)| (i.to_string(), axes));
+                let found = of_parts(paths, parts, what, structure)?;
+                // An axis for an item that is not there; items without leaves do not show here.
+                let item = |path: &String| path.split('.').next()?.parse::<usize>().ok();
+                let n_items = paths.iter().filter_map(item).map(|i| i + 1).max().unwrap_or(0);
+                if items.iter().skip(n_items).any(|axes| *axes != Axes::Shared) {
                     return Err(unfit());
                 }
-                let mut found = Vec::new();
-                for path in paths {
-                    let field =
-                        fields.iter().find_map(|(name, axes)| Some((below(path, name)?, axes)));
-                    found.extend(match field {
-                        Some((rest, axes)) => axes.of_paths(&[rest], what, structure)?,
-                        None => vec![None],
-                    });
+                // Every leaf belongs to an item; an item may have no leaves.
+                found.into_iter().map(|axis| axis.ok_or_else(unfit)).collect()
+            }
+            Axes::Fields(fields) => {
+                let is_named = |name: &str| paths.iter().any(|path| below(path, name).is_some());
+                if fields.iter().any(|(name, _)| !is_named(name)) {
+                    return Err(unfit());
                 }
-                Ok(found)
+                let parts = fields.iter().map(|(name, axes)| (name.clone(), axes));
+                let found = of_parts(paths, parts, what, structure)?;
+                Ok(found.into_iter().map(Option::flatten).collect())
+            }
+        }
+    }
+}
+
+/// The rest of a path that begins with this one.
+fn below(path: &str, name: &str) -> Option<String> {
+    let rest = path.strip_prefix(name)?;
+    match rest.strip_prefix('.') {
+        Some(rest) => Some(rest.to_owned()),
+        None => rest.is_empty().then(String::new),
+    }
+}
+
+/// For each path the axis that the first part above it gives; `None` if there is no such part.
+fn of_parts<'a>(
+    paths: &[String],
+    parts: impl Iterator<Item = (String, &'a Axes)>,
+    what: &str,
+    structure: &str,
+) -> Result<Vec<Option<Option<isize>>>> {
+    let mut found = vec![None; paths.len()];
+    for (name, axes) in parts {
+        let is_free = |i: &usize| found[*i].is_none() && below(&paths[*i], &name).is_some();
+        let own: Vec<usize> = (0..paths.len()).filter(is_free).collect();
+        let rest: Vec<String> = own.iter().filter_map(|&i| below(&paths[i], &name)).collect();
+        for (i, axis) in own.into_iter().zip(axes.of_paths(&rest, what, structure)?) {
+            found[i] = Some(axis);
+        }
+    }
+    Ok(found)
+}
+
+/// As it is written: `(None, 0)`, `{"gru.bias": 1}`.
+impl fmt::Display for Axes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Axes::Shared => f.write_str("None"),
+            Axes::At(axis) => write!(f, "{axis}"),
+            Axes::Items(items) => {
+                let items: Vec<String> = items.iter().map(Axes::to_string).collect();
+                write!(f, "({}{})", items.join(", "), if items.len() == 1 { "," } else { "" })
+            }
+            Axes::Fields(fields) => {
+                let field = |(name, axes): &(String, Axes)| format!("{name:?}: {axes}");
+                write!(f, "{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
             }
         }
     }
 }
 
 /// What says which axis holds the examples: a number, `None` for shared, or a tuple of them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say which axis holds the examples",
+    label = "not an axis",
+    note = "axes are a whole number, `None` for what all examples share, a tuple with one for each \
+            argument or item, or `Axes::fields([(\"name\", 0)])`"
+)]
 pub trait IntoAxes {
     /// The axes.
     fn into_axes(self) -> Axes;
@@ -216,7 +256,7 @@ impl<F> Vmap<F> {
         if sizes.iter().any(|&(.., other)| other != size) {
             let all: Vec<(String, String, usize)> =
                 sizes.into_iter().map(|(place, aval, axis, _)| (place, aval, axis)).collect();
-            return Err(Error::vmap_sizes(&all));
+            return Err(Error::vmap_sizes(self.size, &all));
         }
         Ok((mapped, size))
     }
@@ -267,7 +307,7 @@ impl<F> Vmap<F> {
                     let atom = output.materialize(&mut b, size);
                     let aval = b.aval(atom);
                     let to = resolve(axis, aval.rank())
-                        .ok_or_else(|| Error::vmap_axis(&path, axis, &aval.to_string()))?;
+                        .ok_or_else(|| Error::vmap_out_axis(&path, axis, &aval.to_string()))?;
                     b.move_axis(atom, 0, to)
                 }
             });

@@ -74,20 +74,27 @@ impl Builder {
     ) -> Result<Vec<Atom>, Misfit> {
         let prim = prim.into();
         let avals = prim.infer(&self.avals(inputs))?;
+        Ok(self.append(prim, inputs, avals))
+    }
+
+    fn append(&mut self, prim: Prim, inputs: &[Atom], avals: Vec<Aval>) -> Vec<Atom> {
         let outputs: Vec<Var> = avals.into_iter().map(|aval| self.fresh(aval)).collect();
         let atoms = outputs.iter().map(|&var| Atom::Var(var)).collect();
         self.eqns.push(Eqn { prim, inputs: inputs.to_vec(), outputs });
-        Ok(atoms)
+        atoms
     }
 
     /// Appends an equation that a rule of ours makes; its outputs.
+    ///
+    /// They may be larger than an array can be, since a rule has nobody to tell: whoever runs a
+    /// program asks [`Program::oversized`].
     ///
     /// # Panics
     /// If the inputs do not fit: the rule is wrong.
     pub fn bind(&mut self, prim: impl Into<Prim>, inputs: &[Atom]) -> Vec<Atom> {
         let prim = prim.into();
-        match self.try_bind(prim.clone(), inputs) {
-            Ok(outputs) => outputs,
+        match prim.infer_of_any_size(&self.avals(inputs)) {
+            Ok(avals) => self.append(prim, inputs, avals),
             Err(misfit) => panic!(
                 "internal: a rule made an equation that does not fit\n{} {:?}: {}",
                 prim.name(),

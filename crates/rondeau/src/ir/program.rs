@@ -109,6 +109,13 @@ impl Program {
         self.eqns.iter().map(|eqn| 1 + inner(eqn)).sum()
     }
 
+    /// The type of a value, here or in an inner program, that is larger than an array can be.
+    pub fn oversized(&self) -> Option<&Aval> {
+        let here = self.avals.iter().find(|aval| !aval.shape.is_reasonable(aval.dtype.size()));
+        let mut bodies = self.eqns.iter().flat_map(|eqn| eqn.prim.bodies());
+        here.or_else(|| bodies.find_map(|body| body.oversized()))
+    }
+
     /// Whether some equation, here or in an inner program, acts on the world outside.
     pub fn has_effects(&self) -> bool {
         self.eqns.iter().any(|eqn| eqn.prim.has_effects())

@@ -435,6 +435,8 @@ impl Unary {
                 let power = match n {
                     1 => one,
                     2 => x,
+                    // xⁿ/x
+                    i32::MIN => b.div(y, x),
                     _ => b.unary(Unary::IntegerPow(n - 1), x),
                 };
                 let factor = b.lit(f64::from(n), dx);

@@ -255,12 +255,20 @@ macro_rules! prims {
             /// # Errors
             /// [`Misfit`] if the inputs do not fit.
             pub fn infer(&self, inputs: &[Aval]) -> Result<Vec<Aval>, Misfit> {
-                let outputs = match self { $(Prim::$family(prim) => prim.infer(inputs),)* }?;
+                let outputs = self.infer_of_any_size(inputs)?;
                 match outputs.iter().find(|aval| !aval.shape.is_reasonable(aval.dtype.size())) {
                     Some(aval) => Err(Misfit::new(format!("its result {aval} is too large"))
                         .help("arrays hold at most 2^34 bytes")),
                     None => Ok(outputs),
                 }
+            }
+
+            /// The types of the outputs, also if no array is that large.
+            ///
+            /// # Errors
+            /// [`Misfit`] if the inputs do not fit.
+            pub fn infer_of_any_size(&self, inputs: &[Aval]) -> Result<Vec<Aval>, Misfit> {
+                match self { $(Prim::$family(prim) => prim.infer(inputs),)* }
             }
 
             /// The outputs.

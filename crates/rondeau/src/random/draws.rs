@@ -206,6 +206,10 @@ pub fn logistic(key: &Array, shape: impl Into<Shape>) -> Array {
 /// `jax.random.categorical`.
 #[track_caller]
 pub fn categorical(key: &Array, logits: &Array) -> Array {
+    if logits.error().is_none() && logits.rank() == 0 {
+        let error = Error::rank("categorical", "an axis of classes", &logits.describe());
+        return Array::mistake(error.at(Location::caller()));
+    }
     let shape = Shape::from(logits.shape());
     perturbed(key, logits, shape).argmax(-1)
 }
@@ -333,6 +337,10 @@ pub fn choice_without(key: &Array, n: usize, count: usize) -> Array {
 /// `jax.random.choice(p=)`.
 #[track_caller]
 pub fn choice_weighted(key: &Array, p: &Array, shape: impl Into<Shape>) -> Array {
+    if p.error().is_none() && p.rank() != 1 {
+        let error = Error::rank("choice_weighted", "a vector of probabilities", &p.describe());
+        return Array::mistake(error.at(Location::caller()));
+    }
     let edges = p.cumsum(0);
     let draw = (1.0 - uniform(key, shape)) * edges.at(-1);
     // The first interval whose upper edge is not below the draw.

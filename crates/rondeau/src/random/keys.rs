@@ -75,6 +75,10 @@ pub fn split2(key: &Array) -> [Array; 2] {
 pub fn fold_in(key: &Array, data: impl Into<Array>) -> Array {
     let data = data.into();
     match words(key) {
+        Ok(_) if data.aval().is_ok_and(|aval| !aval.dtype.is_integer()) => {
+            let error = Error::dtype("fold_in", "a number of type i32 or u32", &data.describe());
+            Array::mistake(error.at(std::panic::Location::caller()))
+        }
         Ok([k0, k1]) => {
             let data = data.bitcast(DType::U32);
             let [a, b] = threefry2x32([&k0, &k1], [&Array::from(0_u32), &data]);

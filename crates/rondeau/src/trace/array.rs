@@ -59,6 +59,9 @@ impl Array {
     #[track_caller]
     pub fn new<T: Element>(shape: impl Into<Shape>, values: Vec<T>) -> Array {
         let shape = shape.into();
+        if let Err(error) = check_size::<T>(&shape) {
+            return Array::mistake(error.at(Location::caller()));
+        }
         if shape.count() != values.len() {
             let headline = format!("{} values do not fill the shape {shape}", values.len());
             let help = format!("give {} values, or another shape", shape.count());
@@ -71,8 +74,7 @@ impl Array {
     #[track_caller]
     pub fn full<T: Element>(shape: impl Into<Shape>, value: T) -> Array {
         let shape = shape.into();
-        if !shape.is_reasonable(T::DTYPE.size()) {
-            let error = Error::too_large(&shape.to_string());
+        if let Err(error) = check_size::<T>(&shape) {
             return Array::mistake(error.at(Location::caller()));
         }
         Array::from_buffer(Buffer::splat(value.scalar(), shape))
@@ -111,18 +113,37 @@ impl Array {
     }
 
     /// `0, 1, .., n - 1` as i32.
+    ///
+    /// # Errors
+    /// The array carries a mistake if `n - 1` is no i32.
+    #[track_caller]
     pub fn arange(n: usize) -> Array {
-        Array::new([n], (0..n as i32).collect())
+        match i32::try_from(n) {
+            Ok(n) => Array::from((0..n).collect::<Vec<i32>>()),
+            Err(_) => {
+                let headline = format!("`arange` counts in i32, which does not hold {n}");
+                let help = "count fewer, or add an offset to the array";
+                Array::mistake(Error::shape(headline, help).at(Location::caller()))
+            }
+        }
     }
 
     /// `n` evenly spaced f32 values from `start` to `end`, both included.
+    #[track_caller]
     pub fn linspace(start: f64, end: f64, n: usize) -> Array {
+        if let Err(error) = check_size::<f32>(&[n].into()) {
+            return Array::mistake(error.at(Location::caller()));
+        }
         let step = if n > 1 { (end - start) / (n - 1) as f64 } else { 0.0 };
         Array::new([n], (0..n).map(|i| (start + step * i as f64) as f32).collect())
     }
 
     /// The f32 identity matrix.
+    #[track_caller]
     pub fn eye(n: usize) -> Array {
+        if let Err(error) = check_size::<f32>(&[n, n].into()) {
+            return Array::mistake(error.at(Location::caller()));
+        }
         Array::new(
             [n, n],
             (0..n * n).map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0_f32 }).collect(),
@@ -249,6 +270,14 @@ impl Array {
             return Err(Error::not_one(&self.describe()).at(at));
         }
         Ok(T::from_scalar(buffer.first()))
+    }
+}
+
+/// Refuses shapes that are larger than an array of this type can be.
+fn check_size<T: Element>(shape: &Shape) -> Result<()> {
+    match shape.is_reasonable(T::DTYPE.size()) {
+        true => Ok(()),
+        false => Err(Error::too_large(&shape.to_string())),
     }
 }
 

@@ -55,16 +55,25 @@ pub(crate) fn bind1(
 /// Runs a program, or appends it to the innermost trace; its outputs. The inputs have its types.
 ///
 /// # Errors
-/// The mistake that an input carries.
+/// The mistake that an input carries; or that a value of the program is too large.
 pub(crate) fn apply(program: &Arc<Program>, inputs: &[Array]) -> Result<Vec<Array>> {
     if let Some(error) = inputs.iter().find_map(Array::error) {
         return Err(error.clone());
     }
+    check_sizes(program)?;
     if let Some(trace) = innermost(inputs) {
         return record(&trace, inputs, |builder, atoms| Ok(builder.inline(program, atoms)));
     }
     let outputs = crate::ir::eval(program, &values(inputs));
     Ok(outputs.into_iter().map(Array::from_buffer).collect())
+}
+
+/// Refuses a program with values that are larger than an array can be.
+pub(crate) fn check_sizes(program: &Program) -> Result<()> {
+    match program.oversized() {
+        Some(aval) => Err(Error::too_large(&aval.shape.to_string())),
+        None => Ok(()),
+    }
 }
 
 fn values(inputs: &[Array]) -> Vec<Buffer> {

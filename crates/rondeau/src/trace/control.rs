@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::operators::Argument;
-use super::tracer::{Closed, trace};
+use super::tracer::{Closed, outline, trace};
 use super::{Array, Operand, bind, bind1};
 use crate::buffer::{DType, Scalar, Shape};
 use crate::error::{Error, Result};
@@ -66,7 +66,7 @@ pub fn scan<C: Tree, X: Tree, Y: Tree>(
     init: &C,
     xs: &X,
 ) -> (C, Y) {
-    scan_at(ScanOptions::default(), step, init, xs, Location::caller())
+    scan_at("scan", ScanOptions::default(), step, init, xs, Location::caller())
 }
 
 /// [`scan`] from the last row to the first; `ys[t]` belongs to `xs[t]`.
@@ -76,7 +76,7 @@ pub fn scan_reverse<C: Tree, X: Tree, Y: Tree>(
     init: &C,
     xs: &X,
 ) -> (C, Y) {
-    scan_at(ScanOptions::default().reverse(), step, init, xs, Location::caller())
+    scan_at("scan_reverse", ScanOptions::default().reverse(), step, init, xs, Location::caller())
 }
 
 /// [`scan`] without input: `step(&carry) -> (carry, y)`, `length` times.
@@ -92,7 +92,7 @@ pub fn scan_reverse<C: Tree, X: Tree, Y: Tree>(
 #[track_caller]
 pub fn scan_n<C: Tree, Y: Tree>(step: impl Fn(&C) -> (C, Y), init: &C, length: usize) -> (C, Y) {
     let options = ScanOptions::default().length(length);
-    scan_at(options, |carry, ()| step(carry), init, &(), Location::caller())
+    scan_at("scan_n", options, |carry, ()| step(carry), init, &(), Location::caller())
 }
 
 /// [`scan`] with options.
@@ -103,19 +103,32 @@ pub fn scan_with<C: Tree, X: Tree, Y: Tree>(
     init: &C,
     xs: &X,
 ) -> (C, Y) {
-    scan_at(options, step, init, xs, Location::caller())
+    scan_at("scan_with", options, step, init, xs, Location::caller())
 }
 
 fn scan_at<C: Tree, X: Tree, Y: Tree>(
+    op: &str,
     options: ScanOptions,
     step: impl Fn(&C, &X) -> (C, Y),
     init: &C,
     xs: &X,
     at: &'static Location<'static>,
 ) -> (C, Y) {
-    try_scan(options, &step, init, xs, at).unwrap_or_else(|error| {
+    try_scan(op, options, &step, init, xs, at).unwrap_or_else(|error| {
         let error = error.at(at);
-        let (_, y) = step(&poisoned(init, &error), &poisoned(xs, &error));
+        let y = match (avals(init), avals(xs)) {
+            (Ok(carry_avals), Ok(x_avals)) => {
+                let n_carry = carry_avals.len();
+                let row = |aval: Aval| if aval.rank() == 0 { aval } else { aval.row() };
+                let all: Vec<Aval> =
+                    carry_avals.into_iter().chain(x_avals.into_iter().map(row)).collect();
+                outline(&all, |mut arguments| {
+                    let x = tree::rebuild(xs, arguments.split_off(n_carry));
+                    step(&tree::rebuild(init, arguments), &x).1
+                })
+            }
+            _ => step(&poisoned(init, &error), &poisoned(xs, &error)).1,
+        };
         (poisoned(init, &error), poisoned(&y, &error))
     })
 }
@@ -139,6 +152,7 @@ fn under(root: &str, path: &str) -> String {
 }
 
 fn try_scan<C: Tree, X: Tree, Y: Tree>(
+    op: &str,
     options: ScanOptions,
     step: &impl Fn(&C, &X) -> (C, Y),
     init: &C,
@@ -147,7 +161,7 @@ fn try_scan<C: Tree, X: Tree, Y: Tree>(
 ) -> Result<(C, Y)> {
     let carry_avals = avals(init)?;
     let x_avals = avals(xs)?;
-    let length = scan_length(options, xs)?;
+    let length = scan_length(op, options, xs)?;
     let n_carry = carry_avals.len();
     let template = RefCell::new(None);
     let rows = x_avals.iter().map(Aval::row);
@@ -156,7 +170,7 @@ fn try_scan<C: Tree, X: Tree, Y: Tree>(
         let x = tree::rebuild(xs, arguments.split_off(n_carry));
         let carry = tree::rebuild(init, arguments);
         let (next, y) = step(&carry, &x);
-        check_carry("scan", init, &next)?;
+        check_carry(op, init, &next)?;
         let leaves = [owned_leaves(&next), owned_leaves(&y)].concat();
         *template.borrow_mut() = Some(y);
         Ok(leaves)
@@ -171,25 +185,28 @@ fn try_scan<C: Tree, X: Tree, Y: Tree>(
 }
 
 /// The number of steps, from the leading axes of xs and the given length.
-fn scan_length<X: Tree>(options: ScanOptions, xs: &X) -> Result<usize> {
+fn scan_length<X: Tree>(op: &str, options: ScanOptions, xs: &X) -> Result<usize> {
     let leaves = tree::leaves_with_paths(xs);
     if let Some((path, leaf)) = leaves.iter().find(|(_, leaf)| leaf.rank() == 0) {
-        let headline = format!("`scan` goes over axis 0, and {} has none", under("xs", path));
+        let headline = format!("`{op}` goes over axis 0, and {} has none", under("xs", path));
         let help = "capture what does not change in the closure instead";
         return Err(Error::shape(headline, help).detailed(&format!("it is {}", leaf.describe())));
     }
     let Some((_, first)) = leaves.first() else {
         return options.length.ok_or_else(|| {
-            Error::shape("`scan` without xs needs a length", "use `scan_n`, or give `.length(n)`")
+            Error::shape(
+                format!("`{op}` without xs needs a length"),
+                "use `scan_n`, or give `.length(n)`",
+            )
         });
     };
     if leaves.iter().any(|(_, leaf)| leaf.len() != first.len()) {
         let all: Vec<(String, String)> =
             leaves.iter().map(|(path, leaf)| (under("xs", path), leaf.describe())).collect();
-        return Err(Error::lengths("scan", &all));
+        return Err(Error::lengths(op, &all));
     }
     match options.length {
-        Some(length) if length != first.len() => Err(Error::length("scan", length, first.len())),
+        Some(length) if length != first.len() => Err(Error::length(op, length, first.len())),
         _ => Ok(first.len()),
     }
 }
@@ -222,7 +239,7 @@ fn check_carry<C: Tree>(op: &str, entered: &C, left: &C) -> Result<()> {
 #[track_caller]
 pub fn map<X: Tree, Y: Tree>(f: impl Fn(&X) -> Y, xs: &X) -> Y {
     let step = |(): &(), x: &X| ((), f(x));
-    scan_at(ScanOptions::default(), step, &(), xs, Location::caller()).1
+    scan_at("map", ScanOptions::default(), step, &(), xs, Location::caller()).1
 }
 
 /// Repeats `body` as long as `cond` holds; the last carry.
@@ -261,7 +278,7 @@ fn try_while<C: Tree>(
         let go = cond(&tree::rebuild(init, arguments)).ok()?;
         match go.aval()? {
             aval if aval == Aval::scalar(DType::Bool) => Ok(vec![go]),
-            aval => Err(Error::predicate("while_loop", "one truth value", &aval.to_string())),
+            aval => Err(Error::predicate("while_loop", &aval.to_string())),
         }
     })?;
     let step = trace(inputs, |arguments| {
@@ -278,6 +295,9 @@ fn try_while<C: Tree>(
     let inputs = [go.captured, step.captured, owned_leaves(init)].concat();
     Ok(tree::rebuild(init, bind(prim, &inputs, at)?))
 }
+
+/// As many numbers are listed as the xs of a `fori_loop`.
+const MAX_LISTED: i64 = 1 << 20;
 
 /// Applies `body(i, &carry)` for `i` from `lower` up to, but not including, `upper`; the last
 /// carry.
@@ -306,11 +326,7 @@ pub fn fori_loop<C: Tree>(
     let bound = |bound: Argument| -> Result<(Array, Option<i32>)> {
         let array = bound.into_array().ok()?;
         if array.aval()? != Aval::scalar(DType::I32) {
-            return Err(Error::predicate(
-                "fori_loop",
-                "bounds that are one i32",
-                &array.describe(),
-            ));
+            return Err(Error::one_integer("fori_loop", "bounds", &array.describe()));
         }
         let known = match array.buffer().map(|buffer| buffer.first()) {
             Ok(Scalar::I32(known)) => Some(known),
@@ -324,10 +340,16 @@ pub fn fori_loop<C: Tree>(
         Err(error) => return poisoned(init, &error.at(at)),
     };
     match (from, to) {
+        // Numbers beyond these are counted, not listed.
+        (Some(from), Some(to)) if i64::from(to) - i64::from(from) > MAX_LISTED => {
+            let options = ScanOptions::default().length(to.abs_diff(from) as usize);
+            let step = |(i, carry): &(Array, C), (): &()| ((i + 1, body(i, carry)), ());
+            scan_at("fori_loop", options, step, &(lower, init.clone()), &(), at).0.1
+        }
         (Some(from), Some(to)) => {
             let steps = Array::from((from..to).collect::<Vec<i32>>());
             let step = |carry: &C, i: &Array| (body(i, carry), ());
-            scan_at(ScanOptions::default(), step, init, &steps, at).0
+            scan_at("fori_loop", ScanOptions::default(), step, init, &steps, at).0
         }
         _ => {
             let go = |(i, _): &(Array, C)| i.lt(&upper);
@@ -369,9 +391,7 @@ pub fn cond<T: Tree, R: Tree>(
         Ok(aval) if aval == Aval::scalar(DType::Bool) => {
             bind1(Convert { dtype: DType::I32 }, &[predicate], at)
         }
-        Ok(aval) => {
-            Array::mistake(Error::predicate("cond", "one truth value", &aval.to_string()).at(at))
-        }
+        Ok(aval) => Array::mistake(Error::predicate("cond", &aval.to_string()).at(at)),
         Err(error) => Array::mistake(error),
     };
     let branches: [&dyn Fn(&T) -> R; 2] = [&on_false, &on_true];
@@ -398,7 +418,7 @@ pub fn switch<T: Tree, R: Tree>(
     let index = index.argument().into_array();
     let index = match index.aval() {
         Ok(aval) if aval != Aval::scalar(DType::I32) => {
-            Array::mistake(Error::predicate("switch", "one i32", &aval.to_string()).at(at))
+            Array::mistake(Error::one_integer("switch", "an index", &aval.to_string()).at(at))
         }
         _ => index,
     };
@@ -414,7 +434,13 @@ fn branch<T: Tree, R: Tree>(
 ) -> R {
     try_branch(op, index, branches, operand, at).unwrap_or_else(|error| {
         let error = error.at(at);
-        poisoned(&branches[0](&poisoned(operand, &error)), &error)
+        let result = match avals(operand) {
+            Ok(avals) => {
+                outline(&avals, |arguments| branches[0](&tree::rebuild(operand, arguments)))
+            }
+            Err(_) => branches[0](&poisoned(operand, &error)),
+        };
+        poisoned(&result, &error)
     })
 }
 
@@ -474,15 +500,23 @@ fn taking_all(
 }
 
 fn check_branch<R: Tree>(op: &str, first: &R, other: &R, branch: usize) -> Result<()> {
+    // The branches of `cond` are in the order of its index, `false` first.
+    let name = |i: usize| match (op, i) {
+        ("cond", 0) => "`on_false`".to_owned(),
+        ("cond", _) => "`on_true`".to_owned(),
+        (_, i) => format!("branch {i}"),
+    };
+    let sides = |a: String, b: String| [(name(0), a), (name(branch), b)];
     let (a, b) = (tree::structure_of(first), tree::structure_of(other));
     if a != b {
-        return Err(Error::branches(op, "the result", &a, &b, branch));
+        return Err(Error::branches(op, "the result", &sides(a, b)));
     }
     let leaves = tree::leaves_with_paths(first).into_iter().zip(tree::leaves(other));
     for ((path, first), other) in leaves {
         let (a, b) = (first.describe(), other.describe());
         if a != b {
-            return Err(Error::branches(op, &under("the result", &path), &a, &b, branch));
+            let place = if path.is_empty() { "the result" } else { &format!("result {path}") };
+            return Err(Error::branches(op, place, &sides(a, b)));
         }
     }
     Ok(())
@@ -562,10 +596,27 @@ fn associative_at<T: Tree>(
         false => along.running(combine, xs, length),
         true => flip(&along.running(&|a, b| combine(a, b), &flip(xs), length)),
     };
-    match check_carry("associative_scan", xs, &result) {
+    match check_combined(xs, &result) {
         Ok(()) => result,
         Err(error) => poisoned(xs, &error.at(at)),
     }
+}
+
+/// What was combined must be of the type of the elements.
+fn check_combined<T: Tree>(xs: &T, result: &T) -> Result<()> {
+    if let Some(error) = tree::leaves(result).into_iter().find_map(Array::error) {
+        return Err(error.clone());
+    }
+    let (a, b) = (tree::structure_of(xs), tree::structure_of(result));
+    if a != b {
+        return Err(Error::combined("xs", &a, &b));
+    }
+    for ((path, x), y) in tree::leaves_with_paths(xs).into_iter().zip(tree::leaves(result)) {
+        if x.describe() != y.describe() {
+            return Err(Error::combined(&under("xs", &path), &x.describe(), &y.describe()));
+        }
+    }
+    Ok(())
 }
 
 /// Cutting and joining trees along one axis.

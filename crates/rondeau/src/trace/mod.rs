@@ -28,6 +28,6 @@ pub use named::{sort_by_keys, threefry2x32};
 pub use operators::{Argument, Operand};
 pub use shaping::{concatenate, dot_general, einsum, stack, where_};
 
-pub(crate) use bind::{apply, bind, bind1};
+pub(crate) use bind::{apply, bind, bind1, check_sizes};
 pub(crate) use control::poisoned;
-pub(crate) use tracer::{Closed, is_traced, trace};
+pub(crate) use tracer::{Closed, is_traced, outline, trace};

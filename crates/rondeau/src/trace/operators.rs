@@ -11,6 +11,12 @@ use crate::prim::{Binary, Broadcast, Unary};
 
 /// What functions take where an array is asked for: an array, a reference to one, or a Rust
 /// number (`f64`, `i32`, `bool`), which adapts to the element type of the array beside it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not stand for an array",
+    label = "not an operand",
+    note = "operands are `Array`, `&Array`, and the numbers `f64`, `i32` and `bool`, which adapt to \
+            the array beside them: write `1.0`, not `1.0_f32`"
+)]
 pub trait Operand {
     /// The argument as it was given.
     fn argument(self) -> Argument;
@@ -79,16 +85,23 @@ impl Argument {
 
     /// The array; a number adapts to `dtype`.
     pub(crate) fn adapt(self, dtype: DType, op: &str, beside: &Aval) -> Result<Array> {
-        let unfit = |text: String| Err(Error::literal(op, &text, &beside.to_string()));
+        let unfit =
+            |text: String, help: &str| Err(Error::literal(op, &text, &beside.to_string(), help));
+        let signed = "convert the array first, for example with `.to(DType::I32)`";
         let scalar = match (self, dtype) {
             (Argument::Array(array), _) => return Ok(array),
             (Argument::Float(x), DType::F32 | DType::F64) => Scalar::of(x, dtype),
-            (Argument::Float(x), _) => return unfit(format!("{x:?}")),
-            (Argument::Integer(x), DType::Bool) => return unfit(x.to_string()),
-            (Argument::Integer(x), DType::U32) if x < 0 => return unfit(x.to_string()),
+            (Argument::Float(x), _) => {
+                let help = "convert the array first, for example with `.to(DType::F32)`";
+                return unfit(format!("{x:?}"), help);
+            }
+            (Argument::Integer(x), DType::Bool) => return unfit(x.to_string(), signed),
+            (Argument::Integer(x), DType::U32) if x < 0 => return unfit(x.to_string(), signed),
             (Argument::Integer(x), _) => Scalar::I32(x).convert(dtype),
             (Argument::Truth(x), DType::Bool) => Scalar::Bool(x),
-            (Argument::Truth(x), _) => return unfit(x.to_string()),
+            (Argument::Truth(x), _) => {
+                return unfit(x.to_string(), "compare the array first, for example with `.ne(0)`");
+            }
         };
         Ok(Array::from_buffer(Buffer::scalar(scalar)))
     }

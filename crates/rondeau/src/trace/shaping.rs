@@ -20,11 +20,17 @@ use crate::prim::{Broadcast, Concat, Iota, Pad, Prim, Reshape, Reverse, Select, 
 
 type At = &'static Location<'static>;
 
+/// As many parts of nothing, or mistakes in place of parts, are made of one array.
+const MAX_EMPTY_PARTS: usize = 1 << 16;
+
 /// Counts `0, 1, ..` along an axis of a shape, in the trace that `beside` belongs to.
 pub(super) fn count(dtype: DType, shape: &[usize], axis: usize, beside: &Array) -> Result<Array> {
     let prim = Prim::from(Iota { dtype, shape: shape.into(), axis });
+    if !Shape::from(shape).is_reasonable(dtype.size()) {
+        return Err(Error::too_large(&Shape::from(shape).to_string()));
+    }
     match innermost([beside]) {
-        None => Ok(bind1(prim, &[], Location::caller())),
+        None => bind1(prim, &[], Location::caller()).ok(),
         Some(trace) => {
             let counted = record(&trace, std::slice::from_ref(beside), |builder, _| {
                 Ok(vec![builder.bind1(prim, &[])])
@@ -238,7 +244,7 @@ impl Array {
     #[track_caller]
     pub fn pad(&self, edges: &[(usize, usize)], value: impl Operand) -> Array {
         let edges: Vec<(i64, i64, usize)> =
-            edges.iter().map(|&(low, high)| (low as i64, high as i64, 0)).collect();
+            edges.iter().map(|&(low, high)| (edge(low), edge(high), 0)).collect();
         let at = Location::caller();
         or_mistake(pad("pad", self, &edges, value.argument(), at), at)
     }
@@ -332,14 +338,14 @@ impl Array {
         let at = Location::caller();
         let size = resolve_axis("split", axis, self).and_then(|axis| {
             let size = self.shape()[axis];
-            if n == 0 || !size.is_multiple_of(n) {
+            if n == 0 || !size.is_multiple_of(n) || n > size.max(MAX_EMPTY_PARTS) {
                 return Err(Error::split(n, axis, &self.describe()));
             }
             Ok((axis, size / n))
         });
         match size {
             Ok((axis, size)) => (0..n).map(|i| part(self, axis, i * size, size, at)).collect(),
-            Err(error) => vec![Array::mistake(error.at(at)); n.clamp(1, 1 << 16)],
+            Err(error) => vec![Array::mistake(error.at(at)); n.clamp(1, MAX_EMPTY_PARTS)],
         }
     }
 
@@ -441,6 +447,11 @@ fn below(op: &str, x: &Array, k: i32) -> Result<Array> {
     // k is moved into the range where it matters, so that the sum stays in that of i32.
     let k = k.clamp(-(rows.min(1 << 30) as i32), cols.min(1 << 30) as i32);
     Ok((row + k).ge(col))
+}
+
+/// The number of elements before or after; what does not fit is refused as too large.
+fn edge(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 fn pad(op: &str, x: &Array, edges: &[(i64, i64, usize)], value: Argument, at: At) -> Result<Array> {

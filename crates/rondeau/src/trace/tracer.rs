@@ -119,6 +119,19 @@ pub(crate) fn trace(
     Ok(Closed { program: Arc::new(program), captured })
 }
 
+/// What `f` returns for variables of these types, of which only the structure is of use: the
+/// program is forgotten.
+pub(crate) fn outline<R>(avals: &[Aval], f: impl FnOnce(Vec<Array>) -> R) -> R {
+    let inputs = avals.iter().map(|aval| (aval.clone(), String::new())).collect();
+    let mut result = None;
+    let traced = trace(inputs, |variables| {
+        result = Some(f(variables));
+        Ok(vec![])
+    });
+    debug_assert!(traced.is_ok(), "internal: nothing is returned, so nothing is wrong");
+    result.expect("internal: it was called")
+}
+
 impl State {
     /// The atom that stands for an array in this trace.
     fn lift(&mut self, trace: &Arc<Trace>, array: &Array) -> Result<Atom> {

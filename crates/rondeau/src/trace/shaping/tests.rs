@@ -279,7 +279,7 @@ fn mistakes_name_the_rule_and_the_way_out() {
 
         `pad`: the number true does not fit the array's element type
           the array is f32[2,3]
-        help: convert the array first, for example with `.to(DType::F32)`
+        help: compare the array first, for example with `.ne(0)`
 
         `split` makes equal parts, and 2 do not fit axis 1
           the array is f32[2,3]

@@ -1,0 +1,5 @@
+use rondeau::jit;
+
+fn main() {
+    let _ = jit(|x| x + x);
+}

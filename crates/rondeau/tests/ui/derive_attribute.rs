@@ -1,0 +1,10 @@
+use rondeau::{Array, Tree};
+
+#[derive(Clone, Tree)]
+struct Dense {
+    weight: Array,
+    #[tree(skip)]
+    name: String,
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use rondeau::{Array, Tree};
+
+#[derive(Clone, Tree)]
+enum Layer {
+    Dense(Array),
+    Dropout,
+}
+
+fn main() {}

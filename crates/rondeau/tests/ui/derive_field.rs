@@ -1,0 +1,9 @@
+use rondeau::{Array, Tree};
+
+#[derive(Clone, Tree)]
+struct Dense {
+    weight: Array,
+    name: String,
+}
+
+fn main() {}

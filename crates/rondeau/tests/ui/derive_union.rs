@@ -1,0 +1,9 @@
+use rondeau::Tree;
+
+#[derive(Clone, Copy, Tree)]
+union Number {
+    whole: u32,
+    float: f32,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use rondeau::{Array, Tree};
+
+#[derive(Tree)]
+struct Dense {
+    weight: Array,
+}
+
+fn main() {}

@@ -1,0 +1,5 @@
+use rondeau::{Array, grad};
+
+fn main() {
+    let _ = grad(|x: &Array| (x.sum(), x.clone()));
+}

@@ -1,0 +1,6 @@
+use rondeau::{Array, jit};
+
+fn main() {
+    let add = jit(|x: &Array, y: &Array| x + y);
+    let _ = add.call(&Array::from(1.0_f32));
+}

@@ -1,0 +1,5 @@
+use rondeau::Array;
+
+fn main() {
+    let _ = Array::zeros([3]) * 2.0_f32;
+}

@@ -1,0 +1,5 @@
+use rondeau::{Arg, Array, grad};
+
+fn main() {
+    let _ = grad(|x: &Array| x.sum()).wrt(Arg::<1>);
+}
