@@ -293,6 +293,7 @@ fn help_teaches() {
     insta::assert_snapshot!("help", help("--help"));
     insta::assert_snapshot!("help_train", help("train --help"));
     insta::assert_snapshot!("help_predict", help("predict --help"));
+    assert!(help("bench --help").contains("w6 a\ncell that no library has fused"));
     let version = format!("rondeau {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(help("--version"), version);
     assert_eq!(place.run("").code, Some(2));
