@@ -81,7 +81,10 @@ impl Expr {
     pub(super) fn compute(&mut self, program: &Program, eqn: &Eqn, inputs: &[Val]) {
         let from = eqn.inputs.first().map(|&atom| program.aval(atom).dtype);
         let vals: Vec<Val> = match &eqn.prim {
-            Prim::Unary(op) => vec![self.unary(*op, inputs[0])],
+            Prim::Unary(op) => {
+                let dtype = from.expect("internal: unary equations have an input");
+                vec![self.unary(*op, dtype, inputs[0])]
+            }
             Prim::Binary(op) => {
                 let dtype = from.expect("internal: binary equations have inputs");
                 vec![self.binary(*op, dtype, inputs[0], inputs[1])]
@@ -111,7 +114,7 @@ impl Expr {
         }
     }
 
-    fn unary(&mut self, op: Unary, x: Val) -> Val {
+    fn unary(&mut self, op: Unary, dtype: DType, x: Val) -> Val {
         let op = match op {
             Unary::Neg => MUnary::Neg,
             Unary::Abs => MUnary::Abs,
@@ -142,6 +145,12 @@ impl Expr {
             Unary::Cosh => MUnary::Cosh,
             Unary::Tanh => MUnary::Tanh,
             Unary::Logistic => MUnary::Sigmoid,
+            Unary::Softsign => {
+                let one = self.constant(Scalar::of(1.0, dtype));
+                let size = self.push(Node::Unary(MUnary::Abs, x));
+                let below = self.push(Node::Binary(MBinary::Add, one, size));
+                return self.push(Node::Binary(MBinary::Div, x, below));
+            }
             Unary::Erf => MUnary::Erf,
             Unary::ErfInv => MUnary::ErfInv,
             Unary::IntegerPow(n) => return self.push(Node::IntegerPow(x, n)),

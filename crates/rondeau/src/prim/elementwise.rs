@@ -40,6 +40,8 @@ pub enum Unary {
     Tanh,
     /// The sigmoid `1 / (1 + e⁻ˣ)`.
     Logistic,
+    /// `x / (1 + |x|)`.
+    Softsign,
     Erf,
     ErfInv,
     /// `x` to a whole power.
@@ -249,7 +251,7 @@ pub(super) fn batch_elementwise(
 }
 
 impl Unary {
-    const ALL: [Unary; 29] = [
+    const ALL: [Unary; 30] = [
         Unary::Neg,
         Unary::Abs,
         Unary::Sign,
@@ -273,6 +275,7 @@ impl Unary {
         Unary::Cosh,
         Unary::Tanh,
         Unary::Logistic,
+        Unary::Softsign,
         Unary::Erf,
         Unary::ErfInv,
         Unary::IntegerPow(3),
@@ -306,6 +309,7 @@ impl Unary {
             | Unary::Cosh
             | Unary::Tanh
             | Unary::Logistic
+            | Unary::Softsign
             | Unary::Erf
             | Unary::ErfInv
             | Unary::IsFinite => Takes::Floats,
@@ -412,6 +416,13 @@ impl Unary {
                 let slope = b.mul(y, rest);
                 b.mul(dx, slope)
             }
+            // (1 - |y|)²·dx
+            Unary::Softsign => {
+                let size = b.unary(Unary::Abs, y);
+                let rest = b.sub(one, size);
+                let slope = b.mul(rest, rest);
+                b.mul(dx, slope)
+            }
             // 2/√π·e^(-x²)·dx
             Unary::Erf => {
                 let square = b.mul(x, x);
@@ -477,6 +488,7 @@ fn eval_float<T: Real + FloatFunctions>(op: Unary, x: &Buffer) -> Option<Buffer>
         Unary::Cosh => map1(x, T::cosh),
         Unary::Tanh => map_slice(x, |x| T::map(Function::Tanh, x)),
         Unary::Logistic => map_slice(x, |x| T::map(Function::Sigmoid, x)),
+        Unary::Softsign => map1(x, |x: T| x.div(T::ONE.add(x.abs()))),
         Unary::Erf => map_slice(x, |x| T::map(Function::Erf, x)),
         Unary::ErfInv => map_slice(x, T::erf_inv),
         Unary::IsFinite => map1(x, T::is_finite),
@@ -534,6 +546,7 @@ impl Rules for Unary {
             Unary::Cosh => "cosh",
             Unary::Tanh => "tanh",
             Unary::Logistic => "logistic",
+            Unary::Softsign => "softsign",
             Unary::Erf => "erf",
             Unary::ErfInv => "erf_inv",
             Unary::IntegerPow(_) => "integer_pow",
