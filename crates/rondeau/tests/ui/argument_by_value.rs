@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: argument by value.
+
 use rondeau::{Array, jit};
 
 fn main() {

@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: argument is no tree.
+
 use rondeau::{Array, jit};
 
 fn main() {

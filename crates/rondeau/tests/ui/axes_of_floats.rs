@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: axes of floats.
+
 use rondeau::{Array, vmap};
 
 fn main() {

@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: closure without types.
+
 use rondeau::jit;
 
 fn main() {

@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: derive enum.
+
 use rondeau::{Array, Tree};
 
 #[derive(Clone, Tree)]

@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: derive field.
+
 use rondeau::{Array, Tree};
 
 #[derive(Clone, Tree)]

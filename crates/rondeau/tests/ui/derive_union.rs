@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: derive union.
+
 use rondeau::Tree;
 
 #[derive(Clone, Copy, Tree)]

@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: derive without clone.
+
 use rondeau::{Array, Tree};
 
 #[derive(Tree)]

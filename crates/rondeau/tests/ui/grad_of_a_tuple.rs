@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: grad of a tuple.
+
 use rondeau::{Array, grad};
 
 fn main() {

@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: index by a float.
+
 use rondeau::Array;
 
 fn main() {

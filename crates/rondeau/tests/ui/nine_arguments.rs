@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: nine arguments.
+
 use rondeau::{Array, jit};
 
 type A<'a> = &'a Array;

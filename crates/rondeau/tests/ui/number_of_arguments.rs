@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: number of arguments.
+
 use rondeau::{Array, jit};
 
 fn main() {

@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: operand text.
+
 use rondeau::{Array, where_};
 
 fn main() {

@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: operator f32.
+
 use rondeau::Array;
 
 fn main() {

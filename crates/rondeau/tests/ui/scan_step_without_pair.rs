@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: scan step without pair.
+
 use rondeau::{Array, scan};
 
 fn main() {

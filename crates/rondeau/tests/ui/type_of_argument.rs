@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: type of argument.
+
 use rondeau::{Array, jit};
 
 fn main() {

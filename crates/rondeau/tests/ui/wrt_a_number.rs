@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: wrt a number.
+
 use rondeau::{Array, grad};
 
 fn main() {

@@ -1,3 +1,5 @@
+//! A mistake that the compiler catches: wrt an argument that is not.
+
 use rondeau::{Arg, Array, grad};
 
 fn main() {
