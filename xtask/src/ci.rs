@@ -17,10 +17,10 @@ Usage: cargo run -p xtask -- ci
 
 Stages, each of which can be run alone:
   fmt       cargo fmt --all --check
-  clippy    cargo clippy --workspace --all-targets -- -D warnings
-  doc       RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+  clippy    cargo clippy --workspace --all-features --all-targets -- -D warnings
+  doc       RUSTDOCFLAGS='-D warnings' cargo doc --workspace --all-features --no-deps
   tidy      cargo run -p xtask -- tidy
-  test      cargo test --workspace
+  test      cargo test --workspace --all-features
   checked   RUSTFLAGS='--cfg checked' cargo test -p rondeau-machine, in target/checked: every
             access to memory that is otherwise unchecked becomes an assertion
   examples  cargo run --release -p rondeau --example <name>, for each example
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(
             outcome.expect_err("a stage failed"),
             "cargo ended with 101\n\nci: stage `doc` failed\nhelp: run it alone with\n  \
-             RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps"
+             RUSTDOCFLAGS='-D warnings' cargo doc --workspace --all-features --no-deps"
         );
     }
 
