@@ -60,6 +60,10 @@ pub struct Bench {
     /// Compare the results with those of the interpreter in double precision (slow).
     #[arg(long)]
     pub check: bool,
+
+    /// Instead of timing, say what becomes of each: passes, kernels, memory, who runs what.
+    #[arg(long)]
+    pub explain: bool,
 }
 
 const TRAIN_HELP: &str = "\

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use rondeau::buffer::DType;
 use rondeau::run::Engine;
-use rondeau::{Array, Tree, jit, random, scan, sigmoid, tanh, value_and_grad, vmap};
+use rondeau::{
+    Array, Explanation, Tree, explain, jit, random, scan, sigmoid, tanh, value_and_grad, vmap,
+};
 use serde::Serialize;
 
 use crate::args;
@@ -191,12 +193,35 @@ pub fn run(args: &args::Bench) -> Result<()> {
     let budget = Duration::from_secs_f64(args.budget);
     for workload in &WORKLOADS {
         if all || args.workloads.iter().any(|name| name == workload.name) {
+            if args.explain {
+                let told = explained(workload)?;
+                let mut stdout = std::io::stdout().lock();
+                writeln!(stdout, "{}\n{told}", workload.name)?;
+                continue;
+            }
             let line = measure(workload, engine, budget, args.check)?;
             let mut stdout = std::io::stdout().lock();
             writeln!(stdout, "{}", serde_json::to_string(&line)?)?;
         }
     }
     Ok(())
+}
+
+/// What becomes of a workload's function.
+fn explained(workload: &Workload) -> Result<Explanation> {
+    let params = init(&random::key(0), workload);
+    let Workload { steps, inputs, hidden, batch, .. } = *workload;
+    let leading: &[usize] = if batch > 0 { &[batch] } else { &[] };
+    let zeros = |shape: &[usize]| Array::zeros([leading, shape].concat());
+    let h0 = zeros(&[hidden]);
+    Ok(match workload.kind {
+        Kind::Step => explain(step).call(&params, &h0, &zeros(&[inputs]))?,
+        Kind::Forward => explain(outputs).call(&params, &h0, &zeros(&[steps, inputs]))?,
+        Kind::Gradient => {
+            let (xs, target) = (zeros(&[steps, inputs]), zeros(&[steps, hidden]));
+            explain(value_and_grad(loss)).call(&params, &h0, &xs, &target)?
+        }
+    })
 }
 
 /// The median of repeated calls, in microseconds.

@@ -335,6 +335,17 @@ macro_rules! arity {
             }
         }
 
+        impl<Func: Function<($($t,)*)>, $($t: Tree),*> super::ExplainOf<Func, ($($t,)*)> {
+            /// What becomes of the function for arguments of these types.
+            ///
+            /// # Errors
+            /// The first mistake that was made on the way, with its source line.
+            #[allow(clippy::too_many_arguments)]
+            pub fn call(&self, $($x: &$t),*) -> Result<super::Explanation> {
+                self.tell(($($x,)*))
+            }
+        }
+
         arity!(@pick [$($n $t $x)*] $($t)*);
     };
     (@pick [$($n:tt $u:ident $x:ident)*] $($t:ident)*) => {

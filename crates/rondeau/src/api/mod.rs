@@ -15,6 +15,7 @@ macro_rules! opaque_debug {
     )*};
 }
 
+mod explain;
 mod function;
 mod grad;
 mod jacobian;
@@ -23,6 +24,7 @@ mod linear;
 mod rules;
 mod vmap;
 
+pub use explain::{ExplainOf, Explanation, explain};
 pub use function::{Arg, Arguments, Function, Pick, Selection, Transformed};
 pub use grad::{Grad, ValueAndGrad, ValueAndGradAux, grad, value_and_grad, value_and_grad_aux};
 pub use jacobian::{Hessian, JacFwd, JacRev, hessian, jacfwd, jacrev};

@@ -118,6 +118,14 @@ impl Executable {
         }
     }
 
+    /// What runs as machine code, and what does not and why.
+    pub fn explain(&self) -> String {
+        match &self.runner {
+            Runner::Interpreter(_) => "interpreter".to_owned(),
+            Runner::Machine(machine) => machine.executable.explain(),
+        }
+    }
+
     /// Bytes of working memory of a call; 0 if it is interpreted.
     pub fn arena_bytes(&self) -> usize {
         match &self.runner {
