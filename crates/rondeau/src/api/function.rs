@@ -9,6 +9,7 @@ use std::panic::Location;
 use crate::error::{Error, Result};
 use crate::ir::Aval;
 use crate::trace::{Array, Closed, outline, poisoned, trace};
+pub(super) use crate::trace::{avals, owned};
 use crate::tree::{self, Path, Tree};
 
 /// The arguments of a function: a tuple of up to eight trees.
@@ -145,19 +146,6 @@ where
         Ok(leaves)
     })?;
     Ok(TracedFunction { closed, output: output.into_inner().expect("internal: it was invoked") })
-}
-
-/// The types of the leaves.
-///
-/// # Errors
-/// The first mistake that a leaf carries.
-pub(super) fn avals<T: Tree>(tree: &T) -> Result<Vec<Aval>> {
-    tree::leaves(tree).into_iter().map(Array::aval).collect()
-}
-
-/// The leaves by value.
-pub(super) fn owned<T: Tree>(tree: &T) -> Vec<Array> {
-    tree::leaves(tree).into_iter().cloned().collect()
 }
 
 /// The argument at position `I`, to differentiate by: `grad(f).wrt(Arg::<1>)`, or

@@ -1,7 +1,6 @@
 //! Derivatives as linear functions: `jvp`, `vjp`, `linearize`, `hvp`, `linear_transpose`.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -54,7 +53,7 @@ fn float_leaves<T: Tree>(tree: &T, flags: &[bool]) -> Vec<Array> {
 }
 
 /// A tree of derivatives: the given ones for the float leaves, zeros for the others.
-fn derivative_tree<T: Tree>(template: &T, avals: &[Aval], values: Vec<Array>) -> T {
+pub(super) fn derivative_tree<T: Tree>(template: &T, avals: &[Aval], values: Vec<Array>) -> T {
     let mut values = values.into_iter();
     let leaves = avals.iter().map(|aval| match aval.is_float() {
         true => values.next().expect("internal: one for each float leaf"),
@@ -169,7 +168,6 @@ pub struct Pullback<Args, R> {
     arg_avals: Vec<Aval>,
     output: R,
     out_avals: Vec<Aval>,
-    sealed: PhantomData<()>,
 }
 
 impl<Args, R> fmt::Debug for Linear<Args, R> {
@@ -293,7 +291,6 @@ where
             arg_avals: split.arg_avals,
             output: split.output.clone(),
             out_avals: split.out_avals,
-            sealed: PhantomData,
         };
         Ok((split.output, pullback))
     });
@@ -306,7 +303,6 @@ where
             arg_avals: vec![],
             output: output.clone(),
             out_avals: vec![],
-            sealed: PhantomData,
         };
         (output, pullback)
     })

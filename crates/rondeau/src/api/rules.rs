@@ -5,6 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::function::{avals, owned, settle, trace_function};
+use super::linear::derivative_tree;
 use super::{Arguments, Function, Transformed};
 use crate::error::{Error, Result};
 use crate::ir::{Aval, Builder, Program};
@@ -170,34 +171,6 @@ fn rule_result<T: Tree>(
     Ok(leaves)
 }
 
-/// A tree of tangents or cotangents from its float leaves; integers get zeros.
-fn with_zeros<T: Tree>(template: &T, avals: &[Aval], values: Vec<Array>) -> T {
-    let mut values = values.into_iter();
-    let leaves: Vec<Array> = avals
-        .iter()
-        .map(|aval| match aval.is_float() {
-            true => values.next().expect("internal: one for each float leaf"),
-            false => Array::from_buffer(crate::buffer::Buffer::splat(
-                crate::buffer::Scalar::of(0.0, aval.dtype),
-                aval.shape.clone(),
-            )),
-        })
-        .collect();
-    tree::rebuild(template, leaves)
-}
-
-/// A program that takes what several closures captured, of which `own` is its part from `offset`,
-/// and then its own inputs.
-fn taking_all(closed: &Closed, all: &[Aval], offset: usize) -> Program {
-    let mut b = Builder::new();
-    let captured = b.inputs(all);
-    let n_own = closed.captured.len();
-    let rest = b.inputs(&closed.program.input_avals()[n_own..]);
-    let own = captured[offset..offset + n_own].to_vec();
-    let outputs = b.inline(&closed.program, &[own, rest].concat());
-    b.finish(outputs)
-}
-
 impl<F, Args, Rule> Function<Args> for CustomJvp<F, Rule>
 where
     F: Function<Args>,
@@ -215,7 +188,7 @@ where
             let inputs = unnamed(&[&arg_avals[..], &floats(&arg_avals)].concat());
             let rule = trace(inputs, |mut variables| {
                 let tangents = variables.split_off(n_args);
-                let tangents = with_zeros(&args, &arg_avals, tangents);
+                let tangents = derivative_tree(&args, &arg_avals, tangents);
                 let (out, dout) = (self.rule)(&tree::rebuild(&args, variables), &tangents);
                 let need = &traced.output;
                 rule_result("custom_jvp", "the value", need, &out_avals, &out)?;
@@ -226,10 +199,10 @@ where
             let all: Result<Vec<Aval>> = captured.iter().map(Array::aval).collect();
             let all = all?;
             let prim = Call {
-                body: Arc::new(taking_all(&traced.closed, &all, 0)),
+                body: Arc::new(traced.closed.taking_all(&all, 0)),
                 kind: CallKind::CustomJvp {
                     n_consts: all.len(),
-                    rule: Arc::new(taking_all(&rule, &all, traced.closed.captured.len())),
+                    rule: Arc::new(rule.taking_all(&all, traced.closed.captured.len())),
                 },
             };
             let outputs = bind(prim, &[captured, owned(&args)].concat(), self.at)?;
@@ -267,7 +240,8 @@ where
             let n_residuals = residual_avals.len();
             let inputs = unnamed(&[&residual_avals[..], &floats(&out_avals)].concat());
             let backward = trace(inputs, |mut variables| {
-                let cts = with_zeros(&traced.output, &out_avals, variables.split_off(n_residuals));
+                let cts =
+                    derivative_tree(&traced.output, &out_avals, variables.split_off(n_residuals));
                 let result = (self.backward)(&tree::rebuild(&template, variables), &cts);
                 rule_result("custom_vjp", "the cotangent of argument", &args, &arg_avals, &result)
             })?;
@@ -279,7 +253,7 @@ where
             let n_body = traced.closed.captured.len();
             let n_forward = n_body + forward.captured.len();
             let prim = Call {
-                body: Arc::new(taking_all(&traced.closed, &all, 0)),
+                body: Arc::new(traced.closed.taking_all(&all, 0)),
                 kind: CallKind::CustomVjp {
                     n_consts: all.len(),
                     forward: Arc::new(forward_with(&forward, &all, n_body, n_forward)),
@@ -295,7 +269,7 @@ where
 
 /// The forward rule; what the backward rule captured is passed on behind its residuals.
 fn forward_with(forward: &Closed, all: &[Aval], offset: usize, backward_from: usize) -> Program {
-    let program = taking_all(forward, all, offset);
+    let program = forward.taking_all(all, offset);
     let mut b = Builder::new();
     let inputs = b.inputs(&program.input_avals());
     let outputs = b.inline(&program, &inputs);

@@ -417,24 +417,12 @@ impl Lowerer {
         let outer: Vec<usize> = map.dims.drain(..n_loops).collect();
         let level = self.level();
         for view in map.loads.iter_mut().chain(map.stores.iter_mut().map(|store| &mut store.to)) {
-            for (i, stride) in
-                view.strides.drain(..n_loops).collect::<Vec<_>>().into_iter().enumerate()
-            {
-                *view = view.clone().advance(level + i, stride);
-            }
+            step_by_loops(view, n_loops, level);
         }
         for node in &mut map.dag {
-            if let Node::Iota { dim, dtype } = *node {
-                *node = match (dim as usize).checked_sub(n_loops) {
-                    Some(dim) => Node::Iota { dim: dim as u32, dtype },
-                    None => Node::Step { level: level as u32 + dim, dtype },
-                };
-            }
+            count_by_loops(node, n_loops, level);
         }
-        let inner = Stmt::Map(map);
-        let nest = |stmt, &n_steps: &usize| Stmt::Loop(Loop { n_steps, body: vec![stmt] });
-        let stmt = outer.iter().rev().fold(inner, nest);
-        self.emit(stmt);
+        self.emit(in_loops(&outer, Stmt::Map(map)));
     }
 
     fn mat_cluster(&mut self, body: &mut Body<'_>, c: usize, cluster: &Cluster, mat: MatShape) {
@@ -630,23 +618,12 @@ impl Lowerer {
         for view in
             stmt.loads.iter_mut().chain(stmt.outputs.iter_mut().map(|output| &mut output.to))
         {
-            for (i, stride) in
-                view.strides.drain(..n_loops).collect::<Vec<_>>().into_iter().enumerate()
-            {
-                *view = view.clone().advance(level + i, stride);
-            }
+            step_by_loops(view, n_loops, level);
         }
         for node in &mut stmt.dag {
-            if let Node::Iota { dim, dtype } = *node {
-                *node = match (dim as usize).checked_sub(n_loops) {
-                    Some(dim) => Node::Iota { dim: dim as u32, dtype },
-                    None => Node::Step { level: level as u32 + dim, dtype },
-                };
-            }
+            count_by_loops(node, n_loops, level);
         }
-        let nest = |stmt, &n_steps: &usize| Stmt::Loop(Loop { n_steps, body: vec![stmt] });
-        let stmt = outer.iter().rev().fold(Stmt::Reduce(stmt), nest);
-        self.emit(stmt);
+        self.emit(in_loops(&outer, Stmt::Reduce(stmt)));
     }
 
     fn alone(&mut self, body: &mut Body<'_>, cluster: &Cluster) {
@@ -765,9 +742,7 @@ impl Lowerer {
                 init: init.as_ref().map(moved),
                 to: moved(&direct),
             };
-            let nest = |stmt, &n_steps: &usize| Stmt::Loop(Loop { n_steps, body: vec![stmt] });
-            let stmt = batch.iter().rev().fold(Stmt::Gemm(gemm), nest);
-            self.emit(stmt);
+            self.emit(in_loops(&batch, Stmt::Gemm(gemm)));
         }
         if target.is_none() && out_shape.count() > 0 {
             let shape: Shape = [&batch[..], &[m, n]].concat().into();
@@ -892,15 +867,9 @@ impl Lowerer {
         let n_loops = dims.len().saturating_sub(MAX_DIMS);
         let outer: Vec<usize> = dims.drain(..n_loops).collect();
         for view in views {
-            for (i, stride) in
-                view.strides.drain(..n_loops).collect::<Vec<_>>().into_iter().enumerate()
-            {
-                *view = view.clone().advance(level + i, stride);
-            }
+            step_by_loops(view, n_loops, level);
         }
-        let nest = |stmt, &n_steps: &usize| Stmt::Loop(Loop { n_steps, body: vec![stmt] });
-        let stmt = outer.iter().rev().fold(stmt, nest);
-        self.emit(stmt);
+        self.emit(in_loops(&outer, stmt));
     }
 
     fn sort(&mut self, body: &mut Body<'_>, eqn: &Eqn, sort: &prim::Sort) {
@@ -1291,6 +1260,30 @@ fn combine(fold: Fold) -> Combine {
         Fold::Min => Combine::Min,
         Fold::And => Combine::And,
         Fold::Or => Combine::Or,
+    }
+}
+
+/// A statement inside a loop for each of these sizes, the first one outermost.
+fn in_loops(sizes: &[usize], stmt: Stmt) -> Stmt {
+    let wrap = |stmt, &n_steps: &usize| Stmt::Loop(Loop { n_steps, body: vec![stmt] });
+    sizes.iter().rev().fold(stmt, wrap)
+}
+
+/// The first `n_loops` dimensions of a view become steps of the loops from `level` on.
+fn step_by_loops(view: &mut View, n_loops: usize, level: usize) {
+    let strides: Vec<i64> = view.strides.drain(..n_loops).collect();
+    for (i, stride) in strides.into_iter().enumerate() {
+        *view = view.clone().advance(level + i, stride);
+    }
+}
+
+/// The same for what counts along a dimension.
+fn count_by_loops(node: &mut Node, n_loops: usize, level: usize) {
+    if let Node::Iota { dim, dtype } = *node {
+        *node = match (dim as usize).checked_sub(n_loops) {
+            Some(dim) => Node::Iota { dim: dim as u32, dtype },
+            None => Node::Step { level: level as u32 + dim, dtype },
+        };
     }
 }
 

@@ -765,16 +765,16 @@ impl Binary {
                     let (zero, one) = (b.lit(0.0, x), b.lit(1.0, x));
                     let constant = b.binary(Binary::Eq, y, zero);
                     let less = b.sub(y, one);
-                    let safe = select_full(b, constant, one, less);
+                    let safe = b.select(constant, one, less);
                     let power = b.binary(Binary::Pow, x, safe);
                     let slope = b.mul(y, power);
-                    let slope = select_full(b, constant, zero, slope);
+                    let slope = b.select(constant, zero, slope);
                     b.mul(dx, slope)
                 }),
                 right(b, &mut |b, dy| {
                     let (zero, one) = (b.lit(0.0, x), b.lit(1.0, x));
                     let at_zero = b.binary(Binary::Eq, x, zero);
-                    let safe = select_full(b, at_zero, one, x);
+                    let safe = b.select(at_zero, one, x);
                     let log = b.unary(Unary::Log, safe);
                     let slope = b.mul(log, z);
                     b.mul(slope, dy)
@@ -813,11 +813,6 @@ impl Binary {
             | Binary::Ge => [Tangent::Zero, Tangent::Zero],
         }
     }
-}
-
-/// `select` whose branches may be scalars beside an array of conditions.
-fn select_full(b: &mut Builder, condition: Atom, x: Atom, y: Atom) -> Atom {
-    b.select(condition, x, y)
 }
 
 /// How much of the tangent of `max(x, y) = z` is that of `x`: 1, 0, or 1/2 in a tie.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ir::Plan;
-use crate::transform::{self, backward, dce_inputs, fixed_point, positions, reorder};
+use crate::transform::{self, backward, dce_inputs, fixed_point, positions, reorder, span};
 
 /// A loop of known length: `(carry, ys[t]) = body(consts, carry, xs[t])` for each `t`.
 ///
@@ -58,11 +58,6 @@ impl Scan {
     fn out_flags(&self, carry: &[bool]) -> Vec<bool> {
         [carry, &vec![false; self.n_ys()]].concat()
     }
-}
-
-/// Positions `start..start + n`.
-fn span(start: usize, n: usize) -> Vec<usize> {
-    (start..start + n).collect()
 }
 
 impl Rules for Scan {

@@ -5,7 +5,7 @@ use super::*;
 use crate::buffer::{DType, Scalar};
 use crate::error::Error;
 use crate::ir::Plan;
-use crate::transform::{self, dce_inputs, fixed_point, pick, positions, reorder};
+use crate::transform::{self, dce_inputs, fixed_point, pick, positions, reorder, span};
 
 /// A loop whose number of steps is data: `while cond(cond_consts, carry) { carry =
 /// body(body_consts, carry) }`. The inputs are both groups of constants and the initial carry.
@@ -37,10 +37,6 @@ impl While {
     fn n_carry(&self) -> usize {
         self.body.outputs.len()
     }
-}
-
-fn span(start: usize, n: usize) -> Vec<usize> {
-    (start..start + n).collect()
 }
 
 impl Rules for While {

@@ -9,7 +9,7 @@ use super::tracer::{Closed, outline, trace};
 use super::{Array, Operand, bind, bind1};
 use crate::buffer::{DType, Scalar, Shape};
 use crate::error::{Error, Result};
-use crate::ir::{Atom, Aval, Builder, Program};
+use crate::ir::Aval;
 use crate::prim::{Concat, Cond, Convert, Reshape, Reverse, Scan, Slice, Tap, While};
 use crate::tree::{self, Tree};
 
@@ -138,11 +138,16 @@ pub(crate) fn poisoned<T: Tree>(tree: &T, error: &Error) -> T {
     tree::map(tree, |_| Array::mistake(error.clone()))
 }
 
-fn avals<T: Tree>(tree: &T) -> Result<Vec<Aval>> {
+/// The types of the leaves.
+///
+/// # Errors
+/// The first mistake that a leaf carries.
+pub(crate) fn avals<T: Tree>(tree: &T) -> Result<Vec<Aval>> {
     tree::leaves(tree).into_iter().map(Array::aval).collect()
 }
 
-fn owned_leaves<T: Tree>(tree: &T) -> Vec<Array> {
+/// The leaves by value.
+pub(crate) fn owned<T: Tree>(tree: &T) -> Vec<Array> {
     tree::leaves(tree).into_iter().cloned().collect()
 }
 
@@ -171,13 +176,13 @@ fn try_scan<C: Tree, X: Tree, Y: Tree>(
         let carry = tree::rebuild(init, arguments);
         let (next, y) = step(&carry, &x);
         check_carry(op, init, &next)?;
-        let leaves = [owned_leaves(&next), owned_leaves(&y)].concat();
+        let leaves = [owned(&next), owned(&y)].concat();
         *template.borrow_mut() = Some(y);
         Ok(leaves)
     })?;
     let prim =
         Scan { body: program, n_consts: captured.len(), n_carry, length, reverse: options.reverse };
-    let inputs = [captured, owned_leaves(init), owned_leaves(xs)].concat();
+    let inputs = [captured, owned(init), owned(xs)].concat();
     let mut outputs = bind(prim, &inputs, at)?;
     let ys = outputs.split_off(n_carry);
     let template = template.into_inner().expect("internal: the step has run");
@@ -284,7 +289,7 @@ fn try_while<C: Tree>(
     let step = trace(inputs, |arguments| {
         let next = body(&tree::rebuild(init, arguments));
         check_carry("while_loop", init, &next)?;
-        Ok(owned_leaves(&next))
+        Ok(owned(&next))
     })?;
     let prim = While {
         cond: go.program,
@@ -292,7 +297,7 @@ fn try_while<C: Tree>(
         n_cond_consts: go.captured.len(),
         n_body_consts: step.captured.len(),
     };
-    let inputs = [go.captured, step.captured, owned_leaves(init)].concat();
+    let inputs = [go.captured, step.captured, owned(init)].concat();
     Ok(tree::rebuild(init, bind(prim, &inputs, at)?))
 }
 
@@ -459,7 +464,7 @@ fn try_branch<T: Tree, R: Tree>(
         let inputs = operand_avals.iter().map(|aval| (aval.clone(), String::new())).collect();
         closed.push(trace(inputs, |arguments| {
             let result = branch(&tree::rebuild(operand, arguments));
-            let leaves = owned_leaves(&result);
+            let leaves = owned(&result);
             if let Some(error) = leaves.iter().find_map(Array::error) {
                 return Err(error.clone());
             }
@@ -472,31 +477,16 @@ fn try_branch<T: Tree, R: Tree>(
     }
     let captured: Vec<Array> = closed.iter().flat_map(|closed| closed.captured.clone()).collect();
     let mut offset = 0;
+    let all: Vec<Aval> = captured.iter().map(Array::aval).collect::<Result<_>>()?;
     let programs = closed.iter().map(|branch| {
-        let program = taking_all(branch, &captured, offset, &operand_avals);
+        let program = branch.taking_all(&all, offset);
         offset += branch.captured.len();
-        program.map(Arc::new)
+        Arc::new(program)
     });
-    let prim = Cond { branches: programs.collect::<Result<_>>()? };
-    let inputs = [vec![index], captured.clone(), owned_leaves(operand)].concat();
+    let prim = Cond { branches: programs.collect() };
+    let inputs = [vec![index], captured.clone(), owned(operand)].concat();
     let outputs = bind(prim, &inputs, at)?;
     Ok(tree::rebuild(&first.expect("internal: there is a branch"), outputs))
-}
-
-/// A branch as a program that takes what all branches captured, and its own from `offset` on.
-fn taking_all(
-    branch: &Closed,
-    captured: &[Array],
-    offset: usize,
-    operand_avals: &[Aval],
-) -> Result<Program> {
-    let mut b = Builder::new();
-    let captured_avals: Result<Vec<Aval>> = captured.iter().map(Array::aval).collect();
-    let all = b.inputs(&captured_avals?);
-    let operands = b.inputs(operand_avals);
-    let own: &[Atom] = &all[offset..offset + branch.captured.len()];
-    let outputs = b.inline(&branch.program, &[own, &operands].concat());
-    Ok(b.finish(outputs))
 }
 
 fn check_branch<R: Tree>(op: &str, first: &R, other: &R, branch: usize) -> Result<()> {
@@ -742,7 +732,7 @@ impl Along {
 /// `jax.debug.print`.
 #[track_caller]
 pub fn debug_print<T: Tree>(label: &str, values: &T) {
-    let leaves = owned_leaves(values);
+    let leaves = owned(values);
     if let Err(error) = bind(Tap { label: label.into() }, &leaves, Location::caller()) {
         let shown =
             bind(Tap { label: format!("{label}: {error}").into() }, &[], Location::caller());

@@ -59,6 +59,20 @@ pub(crate) struct Closed {
     pub(crate) captured: Vec<Array>,
 }
 
+impl Closed {
+    /// The program for inputs of which the first are what several closures captured, of the types
+    /// `all`; its own begin at `offset`.
+    pub(crate) fn taking_all(&self, all: &[Aval], offset: usize) -> Program {
+        let n_own = self.captured.len();
+        let mut b = Builder::new();
+        let captured = b.inputs(all);
+        let rest = b.inputs(&self.program.input_avals()[n_own..]);
+        let own = &captured[offset..offset + n_own];
+        let outputs = b.inline(&self.program, &[own, &rest].concat());
+        b.finish(outputs)
+    }
+}
+
 thread_local! {
     /// How many traces are under way in this thread.
     static DEPTH: Cell<usize> = const { Cell::new(0) };

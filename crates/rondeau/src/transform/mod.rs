@@ -35,6 +35,11 @@ pub(crate) fn reorder(program: &Program, inputs: &[usize], outputs: &[usize]) ->
     b.finish(outputs.iter().map(|&j| all[j]).collect())
 }
 
+/// The positions `start..start + n`.
+pub(crate) fn span(start: usize, n: usize) -> Vec<usize> {
+    (start..start + n).collect()
+}
+
 /// The positions at which `flags` holds.
 pub(crate) fn positions(flags: &[bool]) -> Vec<usize> {
     flags.iter().enumerate().filter_map(|(i, &flag)| flag.then_some(i)).collect()
