@@ -586,6 +586,19 @@ impl Lowerer {
             }
         }
         let sizes = |axes: &[usize]| axes.iter().map(|&axis| shape[axis]).collect::<Vec<_>>();
+        if shape.rank() > MAX_DIMS {
+            // More axes than a kernel has: laid out densely, those that go are one.
+            let dense = Shape::from(sizes(&order));
+            let (mut stores, mut loads) = (Vec::new(), Expr::default());
+            for (output, &i) in outputs.iter_mut().zip(&folds) {
+                let dtype = body.program.aval(body.program.eqns()[i].inputs[0]).dtype;
+                let to = self.temporary(&Aval::new(dtype, dense.clone()));
+                stores.push(Store { value: output.value, to: to.clone() });
+                output.value = loads.load(to);
+            }
+            let computed = std::mem::replace(&mut expr, loads);
+            self.emit_map(&dense, computed, stores);
+        }
         let stmt = Reduce {
             dims: sizes(&kept),
             reduced: sizes(&sorted),
