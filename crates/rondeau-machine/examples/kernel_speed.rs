@@ -1,7 +1,7 @@
 //! Times the products and functions of this crate on one thread: `cargo run --release --example kernel_speed`.
 
 use rondeau_machine::Real;
-use rondeau_machine::gemm::{MatRef, gemm};
+use rondeau_machine::gemm::{MatRef, Order, gemm};
 use rondeau_machine::math::{Function, apply};
 use std::hint::black_box;
 use std::time::Instant;
@@ -69,7 +69,7 @@ fn products<T: Real>(name: &str, one: T) {
         ]
         .map(|(la, lb)| {
             let (a, b) = (matrix(&data, m, k, la), matrix(&data, k, n, lb));
-            let ns = best_ns(|| gemm(black_box(a), black_box(b), black_box(&mut c)));
+            let ns = best_ns(|| gemm(black_box(a), black_box(b), black_box(&mut c), Order::Lanes));
             let bytes = ((m * k).max(k * n) * size_of::<T>()) as f64;
             format!("{:.1} ({:.0})", 2.0 * (m * k * n) as f64 / ns, bytes / ns)
         });

@@ -59,6 +59,7 @@
 use std::sync::Arc;
 
 pub use crate::dag::{Binary, DType, Node, Unary, Val};
+pub use crate::gemm::Order;
 
 /// The most dimensions of a kernel's iteration space.
 pub const MAX_DIMS: usize = 6;
@@ -192,6 +193,68 @@ pub enum Stmt {
     Switch(Switch),
     /// Shows a value to the caller.
     Tap(Tap),
+}
+
+impl Stmt {
+    /// Calls `f` with every view of the statement and of those inside it, and whether it is written.
+    pub fn views<'a>(&'a self, f: &mut dyn FnMut(&'a View, bool)) {
+        match self {
+            Stmt::Map(k) => {
+                k.loads.iter().for_each(|view| f(view, false));
+                k.stores.iter().for_each(|store| f(&store.to, true));
+            }
+            Stmt::Mat(k) => {
+                for product in &k.products {
+                    f(&product.source, false);
+                    match &product.weights {
+                        Weights::Packed(view, _) | Weights::Strided(view) => f(view, false),
+                    }
+                }
+                k.loads.iter().for_each(|view| f(view, false));
+                k.stores.iter().for_each(|store| f(&store.to, true));
+            }
+            Stmt::Pack(k) => {
+                f(&k.from, false);
+                f(&k.to, true);
+            }
+            Stmt::Gemm(k) => {
+                [&k.a, &k.b].into_iter().chain(&k.init).for_each(|view| f(view, false));
+                f(&k.to, true);
+            }
+            Stmt::Reduce(k) => {
+                k.loads.iter().for_each(|view| f(view, false));
+                k.outputs.iter().for_each(|output| f(&output.to, true));
+            }
+            Stmt::Cumulative(k) => {
+                f(&k.from, false);
+                f(&k.to, true);
+            }
+            Stmt::Sort(k) => {
+                f(&k.from, false);
+                k.to.iter().chain(&k.to_indices).for_each(|view| f(view, true));
+            }
+            Stmt::Gather(k) => {
+                k.indices.iter().for_each(|index| f(&index.view, false));
+                f(&k.from, false);
+                f(&k.to, true);
+            }
+            Stmt::Scatter(k) => {
+                k.indices.iter().for_each(|index| f(&index.view, false));
+                f(&k.from, false);
+                f(&k.to, true);
+            }
+            Stmt::Loop(k) => k.body.iter().for_each(|stmt| stmt.views(f)),
+            Stmt::While(k) => {
+                f(&k.flag, false);
+                k.cond.iter().chain(&k.body).for_each(|stmt| stmt.views(f));
+            }
+            Stmt::Switch(k) => {
+                f(&k.index, false);
+                k.branches.iter().flatten().for_each(|stmt| stmt.views(f));
+            }
+            Stmt::Tap(k) => f(&k.view, false),
+        }
+    }
 }
 
 /// Elementwise arithmetic over an iteration space.
@@ -363,6 +426,8 @@ pub struct Gemm {
     pub init: Option<View>,
     /// The result: strides for `[m, n]`.
     pub to: View,
+    /// In which order floats are summed.
+    pub order: Order,
 }
 
 /// Computes a DAG at each point of `dims` x `reduced`, and combines its values along `reduced`.

@@ -7,11 +7,12 @@
 //! Every element of a product is one chain of fused multiply-adds over the inner index in ascending order,
 //! started from zero (or from the old `c`):
 //! `c[i,j] = fma(a[i,k-1], b[k-1,j], … fma(a[i,0], b[0,j], 0))`.
-//! Blocking does not break the chain, because a tile is loaded back before it is continued. The one exception
-//! is a matrix times a vector where the inner index is the contiguous one: there [`DOT_LANES`] chains run side
-//! by side and are added as a balanced tree. So the bits of a result depend on shape and layout, never on the
-//! instruction set, the blocking or the alignment; the safe code of `portable` is at once the fallback, the
-//! definition and the oracle. No term is skipped: `0·inf` is NaN here as anywhere.
+//! Blocking does not break the chain, because a tile is loaded back before it is continued. The one exception,
+//! if the caller allows it by [`Order::Lanes`], is a matrix times a vector where the inner index is the
+//! contiguous one: there [`DOT_LANES`] chains run side by side and are added as a balanced tree. So the bits of
+//! a result depend on that, never on the instruction set, the blocking or the alignment; with [`Order::Chain`]
+//! they do not even depend on layout or on how many rows are computed together. The safe code of `portable` is at
+//! once the fallback, the definition and the oracle. No term is skipped: `0·inf` is NaN here as anywhere.
 
 mod kernel;
 mod portable;
@@ -128,6 +129,16 @@ impl<'a, T: Copy> MatRef<'a, T> {
     }
 }
 
+/// In which order the terms of an element are summed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// One ascending chain, however the operands lie.
+    #[default]
+    Chain,
+    /// [`DOT_LANES`] chains where a matrix with contiguous rows meets a vector, which is faster there.
+    Lanes,
+}
+
 /// What becomes of the old contents of `c`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
@@ -146,22 +157,22 @@ enum Start {
 ///
 /// # Examples
 /// ```
-/// use rondeau_machine::gemm::{MatRef, gemm};
+/// use rondeau_machine::gemm::{MatRef, Order, gemm};
 /// let a = MatRef::row_major(&[1.0f32, 2.0, 3.0, 4.0], 2, 2).unwrap();
 /// let mut c = [0.0; 4];
-/// gemm(a, a.transposed(), &mut c);
+/// gemm(a, a.transposed(), &mut c, Order::Chain);
 /// assert_eq!(c, [5.0, 11.0, 11.0, 25.0]);
 /// ```
-pub fn gemm<T: Real>(a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T]) {
-    product(cpu::level(), a, b, c, Start::Zero);
+pub fn gemm<T: Real>(a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T], order: Order) {
+    product(cpu::level(), a, b, c, Start::Zero, order);
 }
 
 /// Adds `a·b` to the row-major `c`, continuing the chain of each element from its old value.
 ///
 /// # Panics
 /// As [`gemm`].
-pub fn gemm_add<T: Real>(a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T]) {
-    product(cpu::level(), a, b, c, Start::Old);
+pub fn gemm_add<T: Real>(a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T], order: Order) {
+    product(cpu::level(), a, b, c, Start::Old, order);
 }
 
 pub(crate) mod sealed {
@@ -221,7 +232,14 @@ macro_rules! impl_sealed {
 impl_sealed!(f32, AVX2_F32, AVX512_F32);
 impl_sealed!(f64, AVX2_F64, AVX512_F64);
 
-fn product<T: Real>(level: Level, a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T], start: Start) {
+fn product<T: Real>(
+    level: Level,
+    a: MatRef<'_, T>,
+    b: MatRef<'_, T>,
+    c: &mut [T],
+    start: Start,
+    order: Order,
+) {
     let (m, k, n) = (a.rows, a.cols, b.cols);
     assert_eq!(k, b.rows, "internal: the inner dimensions of a product differ");
     assert_eq!(Some(c.len()), m.checked_mul(n), "internal: the result of a product does not fit");
@@ -236,9 +254,9 @@ fn product<T: Real>(level: Level, a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T
         return;
     }
     let Some(kernels) = T::kernels(level) else {
-        return portable::product(a, b, c, start);
+        return portable::product(a, b, c, start, order);
     };
-    match Form::of(&a, &b) {
+    match Form::of(&a, &b, order) {
         Form::Dots { rows, x } => with_contiguous(x, |x| dots(kernels, rows, x, c, start)),
         Form::Columns { columns, x } => {
             if start == Start::Zero {
@@ -262,14 +280,14 @@ enum Form<'a, T> {
 }
 
 impl<'a, T: Copy> Form<'a, T> {
-    fn of(a: &MatRef<'a, T>, b: &MatRef<'a, T>) -> Self {
+    fn of(a: &MatRef<'a, T>, b: &MatRef<'a, T>, order: Order) -> Self {
         // (x·B)ᵀ = Bᵀ·xᵀ, and a vector is contiguous either way.
         let (matrix, x) = match (a.rows, b.cols) {
             (_, 1) => (*a, *b),
             (1, _) => (b.transposed(), a.transposed()),
             _ => return Form::Tiles,
         };
-        if matrix.col_stride == 1 {
+        if matrix.col_stride == 1 && order == Order::Lanes {
             Form::Dots { rows: matrix, x }
         } else if matrix.row_stride == 1 {
             Form::Columns { columns: matrix, x }

@@ -1,10 +1,16 @@
 //! The definition of a product, in safe code: the fallback of processors without vectors, and the oracle.
 
-use super::{DOT_LANES, Form, MatRef, Start};
+use super::{DOT_LANES, Form, MatRef, Order, Start};
 use crate::Real;
 
-pub(super) fn product<T: Real>(a: MatRef<'_, T>, b: MatRef<'_, T>, c: &mut [T], start: Start) {
-    if let Form::Dots { rows, x } = Form::of(&a, &b) {
+pub(super) fn product<T: Real>(
+    a: MatRef<'_, T>,
+    b: MatRef<'_, T>,
+    c: &mut [T],
+    start: Start,
+    order: Order,
+) {
+    if let Form::Dots { rows, x } = Form::of(&a, &b, order) {
         for (i, c) in c.iter_mut().enumerate() {
             let sum = dot(rows.cols, |p| rows.at(i, p), |p| x.at(p, 0));
             *c = match start {

@@ -41,13 +41,14 @@ fn check_same_bits<T: Real>(
     b: MatRef<'_, T>,
     bits: impl Fn(T) -> u64,
     start: Start,
+    order: Order,
 ) {
     let old: Vec<T> = a.data.iter().cycle().take(a.rows * b.cols).copied().collect();
     let mut want = old.clone();
-    product(Level::Portable, a, b, &mut want, start);
+    product(Level::Portable, a, b, &mut want, start, order);
     for level in Level::available().skip(1) {
         let mut got = old.clone();
-        product(level, a, b, &mut got, start);
+        product(level, a, b, &mut got, start, order);
         for (i, (&want, &got)) in want.iter().zip(&got).enumerate() {
             let same = bits(want) == bits(got) || (is_nan(want) && is_nan(got));
             assert!(
@@ -74,7 +75,10 @@ fn check_shapes<T: Real>(
         for a in layouts(&a_data, m, k) {
             for b in layouts(&b_data, k, n) {
                 for start in [Start::Zero, Start::Old] {
-                    check_same_bits(a, b, bits, start);
+                    check_same_bits(a, b, bits, start, Order::Chain);
+                    if m == 1 || n == 1 {
+                        check_same_bits(a, b, bits, start, Order::Lanes);
+                    }
                 }
             }
         }
@@ -138,6 +142,7 @@ fn products_are_close_to_exact_ones() {
         MatRef::row_major(&a, m, k).expect("sizes agree"),
         MatRef::row_major(&b, k, n).expect("sizes agree"),
         &mut c,
+        Order::Lanes,
     );
     for i in 0..m {
         for j in 0..n {
@@ -145,6 +150,31 @@ fn products_are_close_to_exact_ones() {
             // The error of a chain of k roundings, each at most half an ulp of a partial sum below k.
             let bound = k as f64 * k as f64 * f32::EPSILON as f64 / 2.0;
             assert!((c[i * n + j] as f64 - exact).abs() <= bound, "element ({i}, {j})");
+        }
+    }
+}
+
+#[test]
+fn a_chain_does_not_see_how_many_rows_there_are() {
+    let (m, k, n) = (5, 70, 19);
+    let a = numbers(m * k, 5, |x| x as f32);
+    let b = numbers(k * n, 6, |x| x as f32);
+    for level in Level::available() {
+        for transposed in [false, true] {
+            let right = match transposed {
+                false => MatRef::row_major(&b, k, n),
+                true => MatRef::row_major(&b, n, k).map(MatRef::transposed),
+            };
+            let right = right.expect("sizes agree");
+            let mut all = vec![0.0; m * n];
+            let left = MatRef::row_major(&a, m, k).expect("sizes agree");
+            product(level, left, right, &mut all, Start::Zero, Order::Chain);
+            for (row, need) in a.chunks(k).zip(all.chunks(n)) {
+                let row = MatRef::row_major(row, 1, k).expect("sizes agree");
+                let mut one = vec![0.0; n];
+                product(level, row, right, &mut one, Start::Zero, Order::Chain);
+                assert_eq!(one, need, "{level:?} transposed: {transposed}");
+            }
         }
     }
 }

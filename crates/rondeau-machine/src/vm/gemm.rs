@@ -5,7 +5,7 @@ use super::{Frame, Planner, Strided};
 use crate::Real;
 use crate::code::Gemm;
 use crate::dag::DType;
-use crate::gemm::{MatRef, gemm, gemm_add};
+use crate::gemm::{MatRef, Order, gemm, gemm_add};
 use crate::scalar::Number;
 
 /// A planned [`Gemm`].
@@ -18,6 +18,7 @@ pub(crate) struct Kernel {
     b: Strided,
     init: Option<Strided>,
     to: Strided,
+    order: Order,
     /// Whether the result has no gaps, so that it is computed in place.
     in_place: bool,
 }
@@ -39,6 +40,7 @@ impl Kernel {
             b: Strided::new(&g.b),
             init: g.init.as_ref().map(Strided::new),
             to,
+            order: g.order,
             in_place,
         }
     }
@@ -85,7 +87,10 @@ impl Kernel {
             let a = matrix::<T>(frame, &self.a, self.m, self.k);
             let b = matrix::<T>(frame, &self.b, self.k, self.n);
             let c = std::slice::from_raw_parts_mut(result as *mut T, self.m * self.n);
-            if self.init.is_some() { gemm_add(a, b, c) } else { gemm(a, b, c) }
+            match self.init {
+                Some(_) => gemm_add(a, b, c, self.order),
+                None => gemm(a, b, c, self.order),
+            }
         }
     }
 

@@ -138,7 +138,8 @@ fn gemms_agree_with_the_twin() {
             1 => Some(to.clone()),
             _ => Some(side(s, rng, &[m, n])),
         };
-        Stmt::Gemm(Gemm { m, n, k, a, b, init, to })
+        let order = rng.pick(&[Order::Chain, Order::Lanes]);
+        Stmt::Gemm(Gemm { m, n, k, a, b, init, to, order })
     });
 }
 

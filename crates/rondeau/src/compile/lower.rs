@@ -16,7 +16,7 @@ use super::place::{self, Value};
 use super::{TapPart, machine_dtype};
 use crate::buffer::{DType, Scalar, Shape};
 use crate::ir::{Atom, Aval, Eqn, Program, Var};
-use crate::prim::{self, Bounds, Fold, Prim, Write};
+use crate::prim::{self, Bounds, DotGeneral, Fold, Prim, Write};
 
 /// The places that an output goes to.
 pub(super) type Target = Vec<View>;
@@ -754,6 +754,7 @@ impl Lowerer {
                 b: moved(&b),
                 init: init.as_ref().map(moved),
                 to: moved(&direct),
+                order: DotGeneral::order([a_free.len(), b_free.len()]),
             };
             self.emit(in_loops(&batch, Stmt::Gemm(gemm)));
         }

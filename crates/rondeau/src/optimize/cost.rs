@@ -10,7 +10,7 @@
 //! - **kernels**, each of which costs a dispatch; elementwise equations are **light**, since they
 //!   are fused; views are free.
 //!
-//! Everything in a loop counts once a step; `while` is taken to run [`WHILE_STEPS`] steps, and
+//! Everything in a loop counts once a step, and at least [`MIN_STEPS`] times; `while` is taken to run [`WHILE_STEPS`] steps, and
 //! `cond` to run its dearest branch. The model knows no caches and no parallelism.
 
 use std::collections::HashSet;
@@ -21,6 +21,11 @@ use crate::prim::{Prim, Scan, Unary};
 
 /// The number of steps that a `while` loop is taken to run.
 pub const WHILE_STEPS: f64 = 16.0;
+
+/// The fewest steps that a loop is taken to run, if it runs at all. Short loops are changed as long
+/// ones are, so that a loop over one step, which is what a stream runs, computes the same sums in
+/// the same order as one over a whole sequence.
+pub const MIN_STEPS: usize = 16;
 
 /// What running a program once takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -104,7 +109,12 @@ fn scan_cost(scan: &Scan) -> Cost {
         copied.into_iter().filter(|atom| !atom.var().is_some_and(|var| made.contains(&var)));
     let bytes: usize = copied.map(|atom| scan.body.aval(atom).bytes()).sum();
     let copies = Cost { bytes: bytes as f64, ..Cost::default() };
-    (cost(&scan.body) + copies).times(scan.length as f64)
+    (cost(&scan.body) + copies).times(assumed_steps(scan.length) as f64)
+}
+
+/// How many steps a loop is taken to run.
+pub(super) fn assumed_steps(length: usize) -> usize {
+    if length == 0 { 0 } else { length.max(MIN_STEPS) }
 }
 
 /// Bytes that the equations of a program, but for inner programs, read and write.

@@ -6,7 +6,7 @@
 //! steps. Two products that are added, `A·x + B·y`, are left alone: as `[A B]·[x; y]` they would
 //! have to join `x` and `y` at every step, which moves as many bytes as the addition that is saved.
 
-use super::cost::cost;
+use super::cost::{assumed_steps, cost};
 use super::draft::{Draft, with_bodies};
 use super::loops::{Loop, LoopDraft, Source};
 use crate::ir::{Atom, Aval, Builder, Eqn, Program};
@@ -51,7 +51,7 @@ fn merge_loop(draft: &mut Draft, it: Loop<'_>) -> Vec<Atom> {
         _ => None,
     };
     let groups = groups(body, &|atom| outer(atom).is_some());
-    let pays = |group: &Group| group.pays(body, 1, it.scan.length);
+    let pays = |group: &Group| group.pays(body, 1, assumed_steps(it.scan.length));
     let groups: Vec<Group> = groups.into_iter().filter(pays).collect();
     let mut new = LoopDraft::default();
     let mut env: Vec<Option<Atom>> = vec![None; body.n_vars()];

@@ -24,7 +24,7 @@ mod residuals;
 #[cfg(test)]
 mod tests;
 
-pub use cost::{Cost, WHILE_STEPS, cost};
+pub use cost::{Cost, MIN_STEPS, WHILE_STEPS, cost};
 
 use crate::ir::Program;
 

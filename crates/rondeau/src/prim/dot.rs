@@ -1,6 +1,6 @@
 //! Products summed over pairs of axes: inner products, matrix products and their batches.
 
-use rondeau_machine::gemm::{MatRef, gemm};
+use rondeau_machine::gemm::{MatRef, Order, gemm};
 
 use super::elementwise::arity;
 use super::*;
@@ -65,6 +65,13 @@ impl DotGeneral {
 
     fn free(&self, side: Side, rank: usize) -> Vec<usize> {
         free_axes(rank, self.contract(side), self.batch_axes(side))
+    }
+
+    /// In which order terms are summed. A product whose sides both have free axes sums a chain, so
+    /// that its rows do not depend on how many of them are computed together; a product with a
+    /// vector may be faster.
+    pub(crate) fn order(n_free: [usize; 2]) -> Order {
+        if n_free.contains(&0) { Order::Lanes } else { Order::Chain }
     }
 
     /// The cotangent of the operand on `side`, from that of the result and the other operand.
@@ -316,9 +323,16 @@ impl Rules for DotGeneral {
         let left = Matrices::new(x, &self.lhs_batch, &left_free, &self.lhs_contract);
         let right = Matrices::new(y, &self.rhs_batch, &self.rhs_contract, &right_free);
         let shape: Shape = [batch.as_slice(), &rows, &cols].concat().into();
+        let order = DotGeneral::order([left_free.len(), right_free.len()]);
         vec![match x.dtype() {
-            DType::F32 => Buffer::new(shape, products(&batch, mkn, &left, &right, gemm::<f32>)),
-            DType::F64 => Buffer::new(shape, products(&batch, mkn, &left, &right, gemm::<f64>)),
+            DType::F32 => Buffer::new(
+                shape,
+                products(&batch, mkn, &left, &right, |a, b, c| gemm::<f32>(a, b, c, order)),
+            ),
+            DType::F64 => Buffer::new(
+                shape,
+                products(&batch, mkn, &left, &right, |a, b, c| gemm::<f64>(a, b, c, order)),
+            ),
             DType::I32 => {
                 Buffer::new(shape, products(&batch, mkn, &left, &right, wrapping_product::<i32>))
             }
