@@ -16,7 +16,7 @@ mod vir;
 
 use crate::code::{Code, Stmt, View};
 use crate::cpu::Level;
-use crate::vm::{Frame, Plan, Step, run_step};
+use crate::vm::{Frame, Part, Plan, Step, run_step};
 use encode::{Asm, Gpr, If, Isa, Label, Mem, RAX, RDI, RSI, RSP};
 use frame::Streams;
 use pages::Pages;
@@ -28,7 +28,7 @@ const SAVED: [Gpr; 6] = [Gpr(3), Gpr(5), Gpr(12), Gpr(13), Gpr(14), Gpr(15)];
 /// The emitted function; it returns 0, or 1 where a call of the tile machine has panicked.
 type Entry = unsafe extern "sysv64" fn(*const Frame<'_>) -> u32;
 
-/// Machine code for one plan.
+/// Machine code for one part of a plan.
 #[derive(Debug)]
 pub(crate) struct Native {
     pages: Pages,
@@ -40,8 +40,9 @@ pub(crate) struct Native {
 }
 
 impl Native {
-    /// Emits machine code for a checked code and its plan; none if there is nothing to gain or no memory for it.
-    pub(crate) fn new(code: &Code, plan: &Plan, level: Level) -> Option<Native> {
+    /// Emits machine code for a part of a checked code and its plan; none if there is nothing to gain or no memory
+    /// for it.
+    pub(crate) fn new(code: &Code, plan: &Plan, part: Part, level: Level) -> Option<Native> {
         let isa = match level {
             Level::Avx512 => Isa::Evex,
             Level::Avx2 => Isa::Vex,
@@ -57,7 +58,7 @@ impl Native {
             n_emitted: 0,
             report: vec![],
         };
-        let bytes = generator.function(plan);
+        let bytes = generator.function(part.of(code), plan.part(part));
         if generator.n_emitted == 0 {
             return None;
         }
@@ -77,7 +78,7 @@ impl Native {
         text
     }
 
-    /// Runs the whole.
+    /// Runs the part.
     ///
     /// # Safety
     /// As [`Plan::run`], with the plan that the code was emitted for, at the same address.
@@ -123,14 +124,13 @@ struct Generator<'a> {
 }
 
 impl Generator<'_> {
-    fn function(&mut self, plan: &Plan) -> Vec<u8> {
+    fn function(&mut self, stmts: &[Stmt], steps: &[Step]) -> Vec<u8> {
         self.exit = self.asm.label();
         let (start, body) = (self.asm.label(), self.asm.label());
         // The size of the frame and the streams are known at the end, so the function starts there.
         self.asm.jump(start);
         self.asm.bind(body);
-        let code = self.code;
-        self.body(&code.body, plan.body(), "body");
+        self.body(stmts, steps, "body");
         self.asm.mov_imm(RAX, 0);
         self.asm.bind(self.exit);
         self.asm.vzeroupper();

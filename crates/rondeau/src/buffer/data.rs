@@ -1,7 +1,7 @@
 //! `Buffer`: a strided view of shared, immutable memory.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::dtype::dispatch;
 use super::{DType, Element, Scalar, Shape};
@@ -23,6 +23,42 @@ pub struct Buffer {
     layout: Arc<Layout>,
     offset: usize,
     data: Data,
+}
+
+/// Remembers the memory of a buffer without holding on to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Mark {
+    data: WeakData,
+    offset: usize,
+}
+
+#[derive(Clone, Debug)]
+enum WeakData {
+    F32(Weak<Vec<f32>>),
+    F64(Weak<Vec<f64>>),
+    I32(Weak<Vec<i32>>),
+    U32(Weak<Vec<u32>>),
+    Bool(Weak<Vec<bool>>),
+}
+
+impl Mark {
+    /// Whether the buffer starts at the marked element of the marked memory. Memory is never
+    /// changed while somebody can see it, and its address stays taken while it is marked, so the
+    /// values of a dense buffer of the same shape are the same.
+    pub(crate) fn is_of(&self, buffer: &Buffer) -> bool {
+        fn same<T>(weak: &Weak<Vec<T>>, strong: &Arc<Vec<T>>) -> bool {
+            std::ptr::eq(weak.as_ptr(), Arc::as_ptr(strong))
+        }
+        self.offset == buffer.offset
+            && match (&self.data, &buffer.data) {
+                (WeakData::F32(weak), Data::F32(strong)) => same(weak, strong),
+                (WeakData::F64(weak), Data::F64(strong)) => same(weak, strong),
+                (WeakData::I32(weak), Data::I32(strong)) => same(weak, strong),
+                (WeakData::U32(weak), Data::U32(strong)) => same(weak, strong),
+                (WeakData::Bool(weak), Data::Bool(strong)) => same(weak, strong),
+                _ => false,
+            }
+    }
 }
 
 /// How a view walks its memory; shared by clones.
@@ -86,6 +122,18 @@ impl Buffer {
     pub(crate) fn identity(&self) -> (usize, usize) {
         let memory = dispatch!(all self.dtype(), T => self.raw::<T>().0.as_ptr() as usize);
         (memory, self.offset)
+    }
+
+    /// Remembers the memory.
+    pub(crate) fn mark(&self) -> Mark {
+        let data = match &self.data {
+            Data::F32(data) => WeakData::F32(Arc::downgrade(data)),
+            Data::F64(data) => WeakData::F64(Arc::downgrade(data)),
+            Data::I32(data) => WeakData::I32(Arc::downgrade(data)),
+            Data::U32(data) => WeakData::U32(Arc::downgrade(data)),
+            Data::Bool(data) => WeakData::Bool(Arc::downgrade(data)),
+        };
+        Mark { data, offset: self.offset }
     }
 
     /// The values in row-major order, if that is how they lie in memory.

@@ -48,17 +48,17 @@ impl Memory {
         dense(buffer, aval)
     }
 
-    /// Memory of that many elements, written in an outer scope before the loop in it that is
-    /// being written now and began at `begin`.
+    /// Memory of that many elements, written in a scope before the loop in it that is being
+    /// written and began at `begin`, or else now.
     pub(super) fn elements_before(
         &mut self,
         n: usize,
         dtype: crate::buffer::DType,
         scope: usize,
-        begin: usize,
+        begin: Option<usize>,
     ) -> BufferId {
         let buffer = self.add(n * dtype.size(), None, scope);
-        self.buffers[buffer.0 as usize].born = begin.saturating_sub(1);
+        self.buffers[buffer.0 as usize].born = begin.unwrap_or(self.now).saturating_sub(1);
         buffer
     }
 
@@ -72,6 +72,17 @@ impl Memory {
     /// In how many loops and branches the buffer was made.
     pub(super) fn scope(&self, buffer: BufferId) -> usize {
         self.buffers[buffer.0 as usize].scope
+    }
+
+    /// Where a buffer is; nothing for one in the arena.
+    pub(super) fn place(&self, buffer: BufferId) -> Option<&Place> {
+        self.buffers[buffer.0 as usize].place.as_ref()
+    }
+
+    /// The buffer lives from before the first statement until after the last one.
+    pub(super) fn keep(&mut self, buffer: BufferId) {
+        let known = &mut self.buffers[buffer.0 as usize];
+        (known.born, known.last) = (0, usize::MAX);
     }
 
     /// A statement begins; what it names lives.

@@ -2,8 +2,8 @@
 //! value lives. The language of the code is `rondeau_machine`'s.
 //!
 //! The way through: `flatten` removes calls; `cluster` groups the equations of a body into kernels;
-//! `lower` writes each kernel, with the help of `expr` (arithmetic) and `place` (views); `memory`
-//! lays temporaries out in one arena.
+//! `lower` writes each kernel, with the help of `expr` (arithmetic) and `place` (views); `setup`
+//! takes out what calls need not repeat; `memory` lays temporaries out in one arena.
 
 mod cluster;
 mod expr;
@@ -11,6 +11,7 @@ mod flatten;
 mod lower;
 mod memory;
 mod place;
+mod setup;
 
 use std::sync::Arc;
 
@@ -64,9 +65,10 @@ pub fn compile(program: &Program) -> Compiled {
         .map(|(i, aval)| vec![lowerer.memory.external(Place::Output(i), aval)])
         .collect();
     let body = lowerer.top(program, values, targets);
-    let Lowerer { memory, taps, notes, .. } = lowerer;
+    let Lowerer { mut memory, taps, notes, .. } = lowerer;
+    let (setup, body) = setup::split(body, &mut memory);
     let buffers = memory.finish();
-    Compiled { code: Code { buffers, body }, inputs, outputs, taps, notes }
+    Compiled { code: Code { buffers, setup, body }, inputs, outputs, taps, notes }
 }
 
 /// The machine's name for an element type.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rondeau_machine::{Arena, Executor, Tapped, as_bytes, as_bytes_mut};
 
 use super::Engine;
-use crate::buffer::{Buffer, DType, dispatch};
+use crate::buffer::{Buffer, DType, Mark, dispatch};
 use crate::compile::{Compiled, TapPart, compile};
 use crate::ir::{Aval, Plan, Program};
 use crate::optimize::optimize;
@@ -31,7 +31,15 @@ enum Runner {
 struct Machine {
     compiled: Compiled,
     executable: rondeau_machine::Executable,
-    arenas: Mutex<Vec<Arena>>,
+    idle: Mutex<Vec<Memory>>,
+}
+
+/// The working memory of a call.
+#[derive(Default)]
+struct Memory {
+    arena: Arena,
+    /// The inputs that the setup has read, once it has run. If they come again, so do its results.
+    seen: Vec<Mark>,
 }
 
 impl std::fmt::Debug for Machine {
@@ -151,7 +159,7 @@ impl Machine {
         let compiled = compile(program);
         let executable = rondeau_machine::Executable::new(&compiled.code, executor)
             .unwrap_or_else(|error| panic!("internal: the code is refused: {error}\n{program}"));
-        Machine { compiled, executable, arenas: Mutex::new(vec![]) }
+        Machine { compiled, executable, idle: Mutex::new(vec![]) }
     }
 
     fn call(&self, inputs: &[&Buffer]) -> Vec<Buffer> {
@@ -174,12 +182,27 @@ impl Machine {
             .collect();
         let mut outputs: Vec<Values> = self.compiled.outputs.iter().map(Values::zeros).collect();
         let mut places: Vec<&mut [u8]> = outputs.iter_mut().map(Values::bytes_mut).collect();
-        let mut arena = self.lock().pop().unwrap_or_default();
+        let mut memory = self.lock().pop().unwrap_or_default();
         let taps = Taps { parts: &self.compiled.taps, seen: RefCell::new(vec![]) };
-        let result =
-            self.executable.run(&bytes, &mut places, &mut arena, &|tapped| taps.show(&tapped));
+        let show = |tapped: Tapped<'_>| taps.show(&tapped);
+        let read = self.executable.setup_inputs();
+        let is_dense = |i: usize| matches!(dense[i], Cow::Borrowed(_));
+        let is_seen = |(mark, &i): (&Mark, &usize)| is_dense(i) && mark.is_of(inputs[i]);
+        let known = memory.seen.len() == read.len() && memory.seen.iter().zip(read).all(is_seen);
+        let arena = &mut memory.arena;
+        let result = match known && arena.bytes() > 0 {
+            true => self.executable.run_again(&bytes, &mut places, arena, &show),
+            false => self.executable.run(&bytes, &mut places, arena, &show),
+        };
         result.unwrap_or_else(|error| panic!("internal: the call is refused: {error}"));
-        self.lock().push(arena);
+        if !known {
+            // What was laid out for this call alone is nothing to remember.
+            memory.seen.clear();
+            if read.iter().all(|&i| is_dense(i)) {
+                memory.seen.extend(read.iter().map(|&i| inputs[i].mark()));
+            }
+        }
+        self.lock().push(memory);
         outputs
             .into_iter()
             .zip(&self.compiled.outputs)
@@ -187,8 +210,8 @@ impl Machine {
             .collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arena>> {
-        self.arenas.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Memory>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
