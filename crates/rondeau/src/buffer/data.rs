@@ -63,20 +63,37 @@ impl Mark {
 
 /// How a view walks its memory; shared by clones.
 #[derive(Debug)]
-struct Layout {
+pub(crate) struct Layout {
     shape: Shape,
     /// In elements, one for each axis; 0 along a broadcast axis. Every index inside `shape` lands
     /// inside the data.
     strides: Vec<isize>,
 }
 
+impl Layout {
+    /// Row-major without gaps.
+    pub(crate) fn dense(shape: Shape) -> Arc<Layout> {
+        Arc::new(Layout { strides: shape.strides(), shape })
+    }
+}
+
 impl Buffer {
+    /// As many values as a row-major layout has, under it.
+    pub(crate) fn with_layout<T: Element>(layout: &Arc<Layout>, values: Vec<T>) -> Buffer {
+        debug_assert_eq!(layout.shape.count(), values.len());
+        Buffer { layout: layout.clone(), offset: 0, data: T::wrap(values) }
+    }
+
+    /// Whether it has the layout's shape, in an order that is the same in memory.
+    pub(crate) fn has_layout(&self, layout: &Arc<Layout>) -> bool {
+        Arc::ptr_eq(&self.layout, layout) || self.layout.shape == layout.shape
+    }
+
     /// Row-major values of a shape. The number of values must be that of the shape.
     pub fn new<T: Element>(shape: impl Into<Shape>, values: Vec<T>) -> Buffer {
         let shape = shape.into();
         assert_eq!(shape.count(), values.len(), "internal: {} values for {shape}", values.len());
-        let layout = Arc::new(Layout { strides: shape.strides(), shape });
-        Buffer { layout, offset: 0, data: T::wrap(values) }
+        Buffer { layout: Layout::dense(shape), offset: 0, data: T::wrap(values) }
     }
 
     /// One value without axes.
@@ -122,6 +139,19 @@ impl Buffer {
     pub(crate) fn identity(&self) -> (usize, usize) {
         let memory = dispatch!(all self.dtype(), T => self.raw::<T>().0.as_ptr() as usize);
         (memory, self.offset)
+    }
+
+    /// The memory behind the view, if nobody else sees it and it has this type.
+    pub(crate) fn into_values<T: Element>(self) -> Option<Vec<T>> {
+        T::unwrap_owned(self.data)
+    }
+
+    /// The values in row-major order, to be overwritten, if they lie so and nobody else sees them.
+    pub(crate) fn dense_mut<T: Element>(&mut self) -> Option<&mut [T]> {
+        let count = self.layout.shape.count();
+        let offset = self.offset;
+        self.dense::<T>()?;
+        T::unwrap_mut(&mut self.data).map(|values| &mut values[offset..offset + count])
     }
 
     /// Remembers the memory.

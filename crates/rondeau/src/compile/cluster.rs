@@ -148,7 +148,7 @@ fn mat_form(
     if sizes.contains(&0) {
         return None;
     }
-    let few = rows.is_some_and(|rows| rows <= MAX_ROWS.min(cols)) && !weights_left;
+    let few = rows.is_some_and(|rows| rows <= MAX_ROWS.min(4 * cols)) && !weights_left;
     if matches!(around, Around::Nothing) && !few {
         return None;
     }

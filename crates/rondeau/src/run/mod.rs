@@ -2,6 +2,8 @@
 
 mod engine;
 mod executable;
+mod session;
 
 pub use engine::Engine;
 pub use executable::Executable;
+pub use session::Session;
