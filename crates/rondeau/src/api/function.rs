@@ -89,6 +89,13 @@ impl<K: Function<Args>, Args: Arguments> Function<Args> for Transformed<K, Args>
     }
 }
 
+impl<K: Function<Args>, Args: Arguments> Function<Args> for &Transformed<K, Args> {
+    type Output = K::Output;
+    fn invoke(&self, args: Args::Refs<'_>) -> K::Output {
+        self.kind.invoke(args)
+    }
+}
+
 /// The tree, if no leaf carries a mistake; else the first mistake.
 pub(super) fn checked<T: Tree>(tree: T) -> Result<T> {
     let mut error = None;

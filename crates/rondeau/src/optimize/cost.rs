@@ -113,7 +113,7 @@ fn scan_cost(scan: &Scan) -> Cost {
 }
 
 /// How many steps a loop is taken to run.
-pub(super) fn assumed_steps(length: usize) -> usize {
+fn assumed_steps(length: usize) -> usize {
     if length == 0 { 0 } else { length.max(MIN_STEPS) }
 }
 
