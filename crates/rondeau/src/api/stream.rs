@@ -147,7 +147,6 @@ impl<C: Tree, X: Tree, Y: Tree> Stream<C, X, Y> {
     ///
     /// # Errors
     /// As [`Stream::step`].
-    #[expect(clippy::should_implement_trait, reason = "an iterator takes no input")]
     pub fn next(&mut self, x: &X) -> Result<Y> {
         let mut y = self.output();
         self.step(x, &mut y)?;

@@ -5,11 +5,13 @@ use rondeau::{Array, Stream, Tree, jit, random, scan, sigmoid, tanh, vmap};
 
 /// Parameters by position; cells take what they need.
 type Params = Vec<Array>;
+/// The state of any cell here.
+type Carry = Vec<Array>;
 /// A step of any cell here: parameters, carry, x -> the new carry and the output.
-type Step = fn(&Params, &Vec<Array>, &Array) -> (Vec<Array>, Array);
+type Step = fn(&Params, &Carry, &Array) -> (Carry, Array);
 
 /// The gated recurrent unit that resets before the product.
-fn gru(p: &Params, carry: &Vec<Array>, x: &Array) -> (Vec<Array>, Array) {
+fn gru(p: &Params, carry: &Carry, x: &Array) -> (Vec<Array>, Array) {
     let h = &carry[0];
     let z = sigmoid(p[0].dot(x) + p[3].dot(h) + &p[6]);
     let r = sigmoid(p[1].dot(x) + p[4].dot(h) + &p[7]);
@@ -19,7 +21,7 @@ fn gru(p: &Params, carry: &Vec<Array>, x: &Array) -> (Vec<Array>, Array) {
 }
 
 /// Two biases on each gate, and the reset after the product.
-fn gru_after(p: &Params, carry: &Vec<Array>, x: &Array) -> (Vec<Array>, Array) {
+fn gru_after(p: &Params, carry: &Carry, x: &Array) -> (Vec<Array>, Array) {
     let h = &carry[0];
     let z = sigmoid(p[0].dot(x) + &p[6] + (p[3].dot(h) + &p[7]));
     let r = sigmoid((p[1].dot(x) + &p[7]) + (p[4].dot(h) + &p[8]));
@@ -29,7 +31,7 @@ fn gru_after(p: &Params, carry: &Vec<Array>, x: &Array) -> (Vec<Array>, Array) {
 }
 
 /// Long short-term memory with a layer norm on the cell, and a read-out.
-fn lstm(p: &Params, carry: &Vec<Array>, x: &Array) -> (Vec<Array>, Array) {
+fn lstm(p: &Params, carry: &Carry, x: &Array) -> (Vec<Array>, Array) {
     let (h, c) = (&carry[0], &carry[1]);
     let gate = |i: usize| p[i].dot(x) + p[i + 3].dot(h) + &p[6 + i];
     let (i, f, g) = (sigmoid(gate(0)), sigmoid(gate(1)), tanh(gate(2)));
@@ -42,7 +44,7 @@ fn lstm(p: &Params, carry: &Vec<Array>, x: &Array) -> (Vec<Array>, Array) {
 }
 
 /// A diagonal state that the input selects how fast to forget.
-fn selective(p: &Params, carry: &Vec<Array>, x: &Array) -> (Vec<Array>, Array) {
+fn selective(p: &Params, carry: &Carry, x: &Array) -> (Vec<Array>, Array) {
     let rate = (p[0].dot(x) + &p[6]).exp().log1p();
     let state = &carry[0] * (-&rate).exp() + rate * p[1].dot(x);
     let y = &state * p[2].dot(x) + (x * x).sum();
@@ -50,7 +52,7 @@ fn selective(p: &Params, carry: &Vec<Array>, x: &Array) -> (Vec<Array>, Array) {
 }
 
 /// Counts besides, in another element type, and looks at the last two inputs.
-fn counting(p: &Params, carry: &Vec<Array>, x: &Array) -> (Vec<Array>, Array) {
+fn counting(p: &Params, carry: &Carry, x: &Array) -> (Vec<Array>, Array) {
     let h = tanh(p[3].dot(&carry[0]) + p[0].dot(x) + p[1].dot(&carry[2]));
     let count = &carry[1] + 1;
     let y = &h * count.to(rondeau::DType::F32);
@@ -113,7 +115,7 @@ fn a_stream_is_a_compiled_scan_bit_for_bit() {
                     let xs = random::normal(&random::key(5), [steps, inputs]);
                     let carry = start(name, &[], inputs, hidden);
                     let whole =
-                        |p: &Params, c: &Vec<Array>, xs: &Array| scan(|c, x| cell(p, c, x), c, xs);
+                        |p: &Params, c: &Carry, xs: &Array| scan(|c, x| cell(p, c, x), c, xs);
                     let (last, ys) = jit(whole).engine(engine).call(&params, &carry, &xs).unwrap();
                     let x = xs.at(0);
                     let mut stream =
@@ -141,7 +143,7 @@ fn many_streams_at_once_are_a_batched_scan() {
             let carry = start(name, &[n], inputs, hidden);
             let batch = vmap(cell, (None, 0, 0));
             let whole =
-                |p: &Params, c: &Vec<Array>, xs: &Array| scan(|c, x| batch.apply(p, c, x), c, xs);
+                |p: &Params, c: &Carry, xs: &Array| scan(|c, x| batch.apply(p, c, x), c, xs);
             let (last, ys) = jit(whole).call(&params, &carry, &xs).unwrap();
             let mut stream = Stream::new(&batch, &params, &carry, &xs.at(0)).unwrap();
             for t in 0..steps {
@@ -194,7 +196,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     let wrong = message(stream.set_carry(&vec![Array::zeros([7])]).unwrap_err());
     assert!(wrong.contains("carry.0") && wrong.contains("f32[7]"), "{wrong}");
     same_bits(&stream.carry(), &before, "after mistakes");
-    let wider = |p: &Params, c: &Vec<Array>, x: &Array| {
+    let wider = |p: &Params, c: &Carry, x: &Array| {
         let (c, y) = gru(p, c, x);
         (vec![c[0].tile(&[2])], y)
     };
@@ -226,7 +228,7 @@ fn new_parameters_are_packed_anew() {
     let (inputs, hidden) = (5, 8);
     let xs = random::normal(&random::key(5), [10, inputs]);
     let carry = start("gru", &[], inputs, hidden);
-    let whole = |p: &Params, c: &Vec<Array>, xs: &Array| scan(|c, x| gru(p, c, x), c, xs);
+    let whole = |p: &Params, c: &Carry, xs: &Array| scan(|c, x| gru(p, c, x), c, xs);
     let f = jit(whole);
     let one = params(inputs, hidden);
     let other: Params = one.iter().map(|p| p * 0.5).collect();
