@@ -7,7 +7,7 @@ mod counting;
 use rondeau_machine::code::*;
 use rondeau_machine::cpu::Level;
 use rondeau_machine::{Arena, CallError, Executable, Executor, as_bytes, as_bytes_mut};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 const EVERY: [Executor; 6] = [
     Executor::Best,
