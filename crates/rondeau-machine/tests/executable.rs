@@ -2,11 +2,11 @@
 
 #[path = "../examples/step_speed/cells.rs"]
 mod cells;
+mod counting;
 
 use rondeau_machine::code::*;
 use rondeau_machine::cpu::Level;
 use rondeau_machine::{Arena, CallError, Executable, Executor, as_bytes, as_bytes_mut};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
 
 const EVERY: [Executor; 6] = [
@@ -263,30 +263,6 @@ fn an_executable_is_shared_between_threads() {
     });
 }
 
-/// Counts what this thread allocates.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is passed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|a| a.set(a.get() + 1));
-        // SAFETY: by the contract of this function.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: by the contract of this function.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static GLOBAL: Counting = Counting;
-
 #[test]
 fn calls_allocate_nothing_but_the_arena() {
     let code = cells::gru(DType::F32, 24, 3, 5);
@@ -297,8 +273,8 @@ fn calls_allocate_nothing_but_the_arena() {
         let mut hs = vec![0f32; 24 * 3 * 5];
         let mut arena = Arena::new();
         arena.reserve(exe.arena_bytes());
-        let before = ALLOCATIONS.with(Cell::get);
+        let before = counting::count().n;
         exe.run(&inputs, &mut [as_bytes_mut(&mut hs)], &mut arena, &|_| {}).unwrap();
-        assert_eq!(ALLOCATIONS.with(Cell::get), before, "{executor:?}");
+        assert_eq!(counting::count().n, before, "{executor:?}");
     }
 }

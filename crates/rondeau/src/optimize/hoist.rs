@@ -123,13 +123,22 @@ impl<'a> Hoist<'a> {
         }
     }
 
-    /// Elementwise equations and views of what leaves leave too, if no more bytes come back.
+    /// Elementwise equations and views of what leaves leave too, if all that they read is outside and
+    /// no more bytes come back.
     fn take_what_follows(&mut self) {
         let body = self.it.body();
         let mut readers = n_readers(body);
         let mut is_outside = vec![false; self.known.len()];
+        let mut is_given: Vec<bool> =
+            self.sources.iter().map(|source| matches!(source, Some(Source::Given(_)))).collect();
         for (i, eqn) in body.eqns().iter().enumerate() {
-            if !self.leaves[i] && self.known_of(eqn) == Known::Rows && follows(&eqn.prim) {
+            if self.is_remade(eqn) {
+                eqn.outputs.iter().for_each(|var| is_given[var.index()] = true);
+            }
+            let can_leave =
+                vars_once(eqn).all(|var| is_outside[var.index()] || is_given[var.index()]);
+            let is_rows = self.known_of(eqn) == Known::Rows;
+            if !self.leaves[i] && is_rows && can_leave && follows(&eqn.prim) {
                 // What the loop no longer needs from outside, if this equation leaves it.
                 let freed: usize = vars_once(eqn)
                     .filter(|var| is_outside[var.index()])

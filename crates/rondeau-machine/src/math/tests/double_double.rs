@@ -32,7 +32,13 @@ impl Dd {
         self.high
     }
 
-    fn scaled(self, n: i32) -> Dd {
+    /// `π/2`
+    pub(super) fn half_pi() -> Dd {
+        Dd { high: std::f64::consts::FRAC_PI_2, low: 6.123233995736766e-17 }
+    }
+
+    /// `self·2ⁿ`
+    pub(super) fn scaled(self, n: i32) -> Dd {
         // In two steps: 2^n may be no double.
         let (a, b) = (2f64.powi(n / 2), 2f64.powi(n - n / 2));
         Dd { high: self.high * a * b, low: self.low * a * b }
@@ -47,10 +53,13 @@ impl Dd {
         sum
     }
 
+    fn ln_2() -> Dd {
+        Dd { high: std::f64::consts::LN_2, low: 2.3190468138462996e-17 }
+    }
+
     pub(super) fn exp(self) -> Dd {
         let n = (self.high * std::f64::consts::LOG2_E).round();
-        let ln2 = Dd { high: std::f64::consts::LN_2, low: 2.3190468138462996e-17 };
-        let r = (self - Dd::from(n) * ln2 - Dd::from(n * 5.707708438416212e-34)).scaled(-8);
+        let r = (self - Dd::from(n) * Dd::ln_2() - Dd::from(n * 5.707708438416212e-34)).scaled(-8);
         let mut y = r.exp_m1_series();
         // (1 + y)² - 1 = 2y + y²
         for _ in 0..8 {
@@ -69,9 +78,44 @@ impl Dd {
 
     /// One step of Newton's method from the logarithm in double precision.
     pub(super) fn ln(self) -> Dd {
+        // `e^-y` must be far from where numbers lose digits.
+        if self.high < 1e-200 {
+            return self.scaled(512).ln() - Dd::from(512.0) * Dd::ln_2();
+        }
+        if self.high > 1e200 {
+            return self.scaled(-512).ln() + Dd::from(512.0) * Dd::ln_2();
+        }
         let y = Dd::from(self.high.ln());
         let d = self * (Dd::from(0.0) - y).exp() - Dd::from(1.0);
         y + d - d * d / Dd::from(2.0)
+    }
+
+    /// `x - x³/3! + x⁵/5! - …`, for `|x|` up to 1.
+    pub(super) fn sin_series(self) -> Dd {
+        self * self.alternating(1.0)
+    }
+
+    /// `1 - x²/2! + x⁴/4! - …`, for `|x|` up to 1.
+    pub(super) fn cos_series(self) -> Dd {
+        self.alternating(0.0)
+    }
+
+    /// `1 - x²/((k + 1)(k + 2)) + x⁴/((k + 1)(k + 2)(k + 3)(k + 4)) - …`, 14 terms from the last to the first.
+    fn alternating(self, k: f64) -> Dd {
+        let square = self * self;
+        let mut sum = Dd::from(1.0);
+        for i in (1..=14).rev() {
+            let i = f64::from(i);
+            let divisor = (2.0 * i - 1.0 + k) * (2.0 * i + k);
+            sum = Dd::from(1.0) - sum * square / Dd::from(divisor);
+        }
+        sum
+    }
+
+    /// One step of Newton's method from the root in double precision.
+    pub(super) fn sqrt(self) -> Dd {
+        let y = Dd::from(self.high.sqrt());
+        y + (self - y * y) / (y + y)
     }
 
     /// `2/√π·e^(-x²)·Σ 2ⁿ·x^(2n+1)/(2n+1)!!`, all terms of one sign.
