@@ -15,6 +15,8 @@
 mod arena;
 pub mod check;
 pub mod code;
+#[doc(hidden)]
+pub mod count;
 pub mod cpu;
 pub mod dag;
 mod exec;

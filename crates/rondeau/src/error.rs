@@ -631,3 +631,122 @@ impl Error {
         around.lines().fold(Error::new(ErrorKind::Parse, fault), |error, line| error.detail(line))
     }
 }
+
+/// Mistakes around files.
+impl Error {
+    /// The system refuses something with a file.
+    pub(crate) fn file(what: &str, path: &dyn fmt::Display, cause: &dyn fmt::Display) -> Error {
+        Error::new(ErrorKind::Io, format!("cannot {what} {path}")).detail(cause.to_string())
+    }
+
+    /// The bytes of a file break a rule of its format.
+    pub(crate) fn format(format: &str, fault: &str, help: &str) -> Error {
+        Error::new(ErrorKind::Parse, format!("this is no {format} that can be used: {fault}"))
+            .help(help)
+    }
+
+    /// The file that a mistake is in.
+    pub(crate) fn of_file(self, path: &dyn fmt::Display) -> Error {
+        self.detail(format!("in {path}"))
+    }
+
+    /// Two leaves with one name in a file.
+    pub(crate) fn same_name(name: &str) -> Error {
+        Error::new(ErrorKind::Tree, format!("two arrays are called `{name}`"))
+            .help("arrays are stored under their paths; keys of maps with dots can clash with them")
+    }
+
+    /// Stored arrays that do not fit the tree they are for; each mistake is a line.
+    pub(crate) fn arrays_differ(wrong: &[String], n_fitting: usize) -> Error {
+        const MOST_SHOWN: usize = 50;
+        let count = match wrong.len() {
+            1 => "1 is wrong".to_owned(),
+            n => format!("{n} are wrong"),
+        };
+        let headline =
+            format!("the stored arrays do not fit the tree: {n_fitting} fit, and {count}");
+        let error = Error::new(ErrorKind::Tree, headline);
+        let error = wrong.iter().take(MOST_SHOWN).fold(error, |error, line| error.detail(line));
+        let error = match wrong.len().saturating_sub(MOST_SHOWN) {
+            0 => error,
+            more => error.detail(format!("and {more} more")),
+        };
+        error.help("build the tree as it was when it was stored, or rename what is stored")
+    }
+
+    /// Somebody else uses a directory of checkpoints.
+    pub(crate) fn in_use(path: &dyn fmt::Display) -> Error {
+        Error::new(ErrorKind::Io, format!("another run keeps its checkpoints in {path}"))
+            .help("wait for it to end, or take another directory")
+    }
+
+    /// No checkpoint can be read; each with why.
+    pub(crate) fn all_damaged(path: &dyn fmt::Display, each: &[String]) -> Error {
+        let headline = format!("there are checkpoints in {path}, and none can be read");
+        let error = Error::new(ErrorKind::Io, headline);
+        each.iter()
+            .fold(error, |error, line| error.detail(line))
+            .help("move them away to start afresh, or bring back a copy")
+    }
+}
+
+/// Mistakes around training.
+impl Error {
+    /// Fewer examples than a batch takes.
+    pub(crate) fn few_examples(n: usize, batch_size: usize) -> Error {
+        let headline = format!("there are {n} examples, and a batch takes {batch_size}");
+        Error::new(ErrorKind::Shape, headline)
+            .help("take a smaller `batch_size`, at least 1, or more examples")
+    }
+
+    /// Arrays of examples that do not have one example each.
+    pub(crate) fn rows_differ(each: &[String]) -> Error {
+        let headline = "the arrays of a data set need one first axis, that of the examples";
+        let error = Error::new(ErrorKind::Shape, headline);
+        each.iter()
+            .fold(error, |error, line| error.detail(line))
+            .help("give each array a row for each example; what they share belongs to the step")
+    }
+
+    /// Metrics that are not numbers.
+    pub(crate) fn metric(name: &str, got: &str) -> Error {
+        Error::new(ErrorKind::Shape, format!("the metric `{name}` is no single number"))
+            .detail(format!("got {got}"))
+            .help("return means over the batch, with the loss first")
+    }
+
+    /// An update that returns no metrics.
+    pub(crate) fn no_metrics() -> Error {
+        Error::new(ErrorKind::Tree, "the update returns no metrics")
+            .help("return the loss at least, which is what training is judged by")
+    }
+
+    /// An update whose results do not have the types of its arguments.
+    pub(crate) fn update_changes(what: &str, before: &str, after: &str) -> Error {
+        Error::new(ErrorKind::Tree, format!("the update must keep the types of the {what}"))
+            .detail(format!("it takes  {before}"))
+            .detail(format!("it returns {after}"))
+            .help("return them as they came in, for example with `.to(dtype)`")
+    }
+
+    /// A checkpoint of a run that was set up otherwise; each difference is a line.
+    pub(crate) fn other_run(each: &[String]) -> Error {
+        let error =
+            Error::new(ErrorKind::Io, "the checkpoint is of a run that was set up otherwise");
+        each.iter()
+            .fold(error, |error, line| error.detail(line))
+            .help("set the run up as it was, or start afresh in another directory")
+    }
+
+    /// A loss, gradient or parameter that is not finite.
+    pub(crate) fn not_finite(what: &str, place: &str, origin: Option<&str>) -> Error {
+        let error = Error::new(ErrorKind::Range, format!("{what} after {place}"));
+        match origin {
+            None => error.help(
+                "take smaller steps or clip the gradient; to see where it begins, set \
+                 `debug_nonfinite` and go on from the last checkpoint",
+            ),
+            Some(origin) => origin.lines().fold(error, |error, line| error.detail(line)),
+        }
+    }
+}

@@ -21,6 +21,7 @@ mod grad;
 mod jacobian;
 mod jit;
 mod linear;
+mod nonfinite;
 mod rules;
 mod stream;
 mod vmap;
@@ -31,6 +32,7 @@ pub use grad::{Grad, ValueAndGrad, ValueAndGradAux, grad, value_and_grad, value_
 pub use jacobian::{Hessian, JacFwd, JacRev, hessian, jacfwd, jacrev};
 pub use jit::{Jit, ProgramOf, jit, program};
 pub use linear::{Linear, Pullback, hvp, jvp, linear_transpose, linearize, vjp};
+pub use nonfinite::{NonFinite, Origin, find_nonfinite};
 pub use rules::{Checkpoint, CustomJvp, CustomVjp, checkpoint, custom_jvp, custom_vjp};
 pub use stream::Stream;
 pub use vmap::{Axes, IntoAxes, Vmap, vmap};
