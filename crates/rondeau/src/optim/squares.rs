@@ -10,6 +10,7 @@ pub struct RmsProp {
     rate: Rate,
     decay: f64,
     epsilon: f64,
+    is_beside: bool,
     centered: bool,
     momentum: Option<f64>,
 }
@@ -28,7 +29,7 @@ pub struct RmsPropState<P> {
 }
 
 /// RMSProp: `-rate·g / √(v + ε)` with the decaying mean `v` of the squares; the decay is 0.9,
-/// `ε = 1e-8`. PyTorch's has `√v + ε` and the decay 0.99.
+/// `ε = 1e-8`. PyTorch's has the decay 0.99 and `ε` [beside the root](RmsProp::epsilon_beside_root).
 ///
 /// # Source
 /// Hinton 2012; `optax.rmsprop`.
@@ -40,7 +41,7 @@ pub struct RmsPropState<P> {
 /// ```
 pub fn rmsprop(rate: impl Schedule + 'static) -> RmsProp {
     let rate = Rate::new(rate);
-    RmsProp { rate, decay: 0.9, epsilon: 1e-8, centered: false, momentum: None }
+    RmsProp { rate, decay: 0.9, epsilon: 1e-8, is_beside: false, centered: false, momentum: None }
 }
 
 impl RmsProp {
@@ -53,6 +54,12 @@ impl RmsProp {
     /// `ε`, under the root.
     pub fn epsilon(mut self, epsilon: f64) -> RmsProp {
         self.epsilon = epsilon;
+        self
+    }
+
+    /// `ε` beside the root, `√v + ε`, as PyTorch has it.
+    pub fn epsilon_beside_root(mut self, epsilon: f64) -> RmsProp {
+        (self.epsilon, self.is_beside) = (epsilon, true);
         self
     }
 
@@ -96,7 +103,11 @@ impl Optimizer for RmsProp {
         };
         let rate = -self.rate.at(&state.count);
         let updates = zip(gradient, &power, |gradient, power| {
-            gradient * (power + self.epsilon).rsqrt() * like(&rate, gradient)
+            let scale = match self.is_beside {
+                false => (power + self.epsilon).rsqrt(),
+                true => 1.0 / (power.sqrt() + self.epsilon),
+            };
+            gradient * scale * like(&rate, gradient)
         });
         let (updates, momentum) = match (&state.momentum, self.momentum) {
             (Some(m), Some(decay)) => {
