@@ -616,6 +616,31 @@ impl Error {
             .help("make one with `random::key(seed)`, and more with `random::split`")
     }
 
+    /// A carry of another type than the cell has.
+    pub(crate) fn cell_carry(path: &str, own: &str, given: &str) -> Error {
+        let leaf = if path.is_empty() { "the carry".to_owned() } else { format!("carry.{path}") };
+        Error::new(ErrorKind::Shape, "the carry does not fit the cell")
+            .detail(format!("{leaf} is {given}"))
+            .detail(format!("the cell's own is {own}"))
+            .help("start from `cell.initial_carry()`; for a batch, use `nn::run_batch`")
+    }
+
+    /// Inputs of another length than a cell takes.
+    pub(crate) fn cell_input(size: usize, xs: &str) -> Error {
+        Error::new(ErrorKind::Shape, format!("the cell takes sequences of shape [time, {size}]"))
+            .detail(format!("xs is {xs}"))
+            .help("a batch [batch, time, input] is for `nn::run_batch`")
+    }
+
+    /// Weights that are not those of a layer: each line is one name and what is wrong with it.
+    pub(crate) fn weights(what: &str, faults: &[String]) -> Error {
+        let error = Error::new(ErrorKind::Tree, format!("the weights are not those of {what}"));
+        faults
+            .iter()
+            .fold(error, |error, fault| error.detail(fault.as_str()))
+            .help("check the sizes, the prefix, and whether the file is of this layer")
+    }
+
     /// Text that does not read as a program.
     pub(crate) fn parse(line: usize, column: usize, source: &str, expected: &str) -> Error {
         let gutter = format!("{line}");

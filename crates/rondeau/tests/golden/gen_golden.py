@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Golden data from JAX. Usage: python gen_golden.py [--out DIR] [section ...]
 Every section runs in a process of its own (x64 is a per-process setting).
-Needs: jax, numpy, safetensors."""
+Needs: jax, numpy, safetensors; for the cells and optimizers also optax, dm-haiku, flax, equinox, torch, onnx,
+onnxruntime, and keras (in a Python of its own, KERAS_PYTHON, if it does not go with the others)."""
 import argparse, glob, json, os, platform, subprocess, sys, time
 
 SECTIONS = {  # name: (module, function, x64)
@@ -11,6 +12,12 @@ SECTIONS = {  # name: (module, function, x64)
     "seed_f64": ("sections.seed", "run64", True),
     "scan": ("sections.scan", "run", True),
     "control": ("sections.control", "run", True),
+    "cells_jax": ("sections.cells_jax", "run", True),
+    "cells_torch": ("sections.cells_torch", "run", True),
+    "cells_onnx": ("sections.cells_onnx", "run", True),
+    "cells_keras": ("sections.cells_keras", "run", False),
+    "optim": ("sections.optim", "run", True),
+    "train": ("sections.train", "run", True),
 }
 
 def main():
@@ -30,10 +37,11 @@ def main():
         getattr(importlib.import_module(mod), fn)(a.out)
         return
     for s in a.sections or SECTIONS:
-        env = dict(os.environ, JAX_PLATFORMS="cpu", PYTHONDONTWRITEBYTECODE="1",
+        py = os.environ.get("KERAS_PYTHON", sys.executable) if s == "cells_keras" else sys.executable
+        env = dict(os.environ, JAX_PLATFORMS="cpu", KERAS_BACKEND="jax", PYTHONDONTWRITEBYTECODE="1",
                    XLA_FLAGS=os.environ.get("XLA_FLAGS", ""))
         t = time.time()
-        r = subprocess.run([sys.executable, os.path.join(here, "gen_golden.py"), "--out", a.out, "--one", s], env=env)
+        r = subprocess.run([py, os.path.join(here, "gen_golden.py"), "--out", a.out, "--one", s], env=env)
         print(f"  {s}: rc={r.returncode} {time.time()-t:.1f}s", flush=True)
         if r.returncode and not a.sections:
             sys.exit(1)
@@ -43,7 +51,7 @@ def main():
     parts.sort(key=lambda p: order.get(p["section"], 99))
     vers = {"jax": jax.__version__, "numpy": numpy.__version__, "python": platform.python_version()}
     import importlib.metadata as md
-    for m in ["jaxlib", "safetensors"]:
+    for m in ["jaxlib", "safetensors", "dm-haiku", "flax", "equinox", "optax", "torch", "onnx", "onnxruntime", "keras"]:
         try: vers[m] = md.version(m)
         except Exception: pass
     man = {"versions": vers,

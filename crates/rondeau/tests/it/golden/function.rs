@@ -1,5 +1,7 @@
 //! Cases that are one function: its arguments are read by the names of its parameters.
 
+use std::collections::BTreeMap;
+
 use rondeau::{Arguments, Array, Function, Tree, jit, jvp, tree, vjp};
 
 use super::Case;
@@ -61,6 +63,22 @@ where
     let inputs = inputs.iter().map(|path| named(path)).collect();
     check_flat(case, &Flat { inputs, outputs, f: &flat }, &owned(tree::leaves(&args)));
 }
+
+/// [`check`] for a function of named arrays: all inputs of the case by their names, such as
+/// `params.gru.b`. It returns the outputs of the names given.
+pub(super) fn check_named(case: &Case<'_>, outputs: &[&str], f: &dyn Fn(&Named) -> Vec<Array>) {
+    let place = format!("{}/in", case.id);
+    let names = case.section.names_below(&place);
+    let inputs: Vec<String> = names.map(|name| name[place.len() + 1..].to_owned()).collect();
+    let args: Vec<Array> = inputs.iter().map(|name| case.input(name)).collect();
+    let flat =
+        |leaves: &Vec<Array>| f(&inputs.iter().cloned().zip(leaves.iter().cloned()).collect());
+    let outputs = outputs.iter().map(|&name| name.to_owned()).collect();
+    check_flat(case, &Flat { inputs: inputs.clone(), outputs, f: &flat }, &args);
+}
+
+/// Arrays by name.
+pub(super) type Named = BTreeMap<String, Array>;
 
 /// A function of leaves. So there is one type of functions to transform, not one for each case.
 struct Flat<'a> {

@@ -1,14 +1,21 @@
-//! The numbers of JAX in `tests/golden`: which cases there are, their arrays, and how results are
+//! The numbers of JAX and other frameworks in `tests/golden`: which cases there are, their arrays, and how results are
 //! compared with them. Each section of the manifest has a module here that says for each case what
 //! to compute; a case that no module knows fails, unless it stands in a table with the reason.
 
+mod cells_jax;
+mod cells_keras;
+mod cells_onnx;
+mod cells_torch;
 mod compare;
 mod control;
 mod data;
 mod function;
+mod optim;
 mod prng;
 mod scan;
 mod seed;
+mod sequences;
+mod train;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -22,7 +29,20 @@ use compare::{Distance, Tolerance};
 use data::Section;
 
 /// The sections that have a module.
-const SECTIONS: [&str; 6] = ["prng", "prng_x64", "seed_f32", "seed_f64", "scan", "control"];
+const SECTIONS: [&str; 12] = [
+    "prng",
+    "prng_x64",
+    "seed_f32",
+    "seed_f64",
+    "scan",
+    "control",
+    "cells_jax",
+    "cells_torch",
+    "cells_onnx",
+    "cells_keras",
+    "optim",
+    "train",
+];
 
 /// Roles of tensors that a case must compare with.
 const RESULTS: [&str; 3] = ["out", "grad", "jvp"];
