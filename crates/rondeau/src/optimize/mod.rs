@@ -20,11 +20,13 @@ mod loops;
 mod merge;
 mod regroup;
 mod residuals;
+mod work;
 
 #[cfg(test)]
 mod tests;
 
 pub use cost::{Cost, WHILE_STEPS, cost};
+pub use work::{Census, Rates, floor_ns};
 
 use crate::ir::Program;
 
