@@ -1,5 +1,6 @@
 //! The project's own tasks. `cargo run -p xtask -- --help` lists them.
 
+mod bench;
 mod ci;
 mod tidy;
 
@@ -27,6 +28,12 @@ const TASKS: &[Task] = &[
         summary: "the rules of the source that the compiler does not know",
         help: tidy::HELP,
         run: tidy::run,
+    },
+    Task {
+        name: "bench",
+        summary: "the table of speed in README.md, measured",
+        help: bench::HELP,
+        run: bench::run,
     },
 ];
 
@@ -89,7 +96,7 @@ mod tests {
     #[test]
     fn mistakes_name_the_way_out() {
         let error = dispatch(&["tidey"]).expect_err("there is no such task");
-        assert_eq!(error, "error: there is no task `tidey`\nhelp: the tasks are ci, tidy");
+        assert_eq!(error, "error: there is no task `tidey`\nhelp: the tasks are ci, tidy, bench");
         let error = dispatch(&["tidy", "--fast"]).expect_err("there is no such option");
         assert_eq!(error, "error: `tidy` takes no argument `--fast`\nhelp: see `tidy --help`");
     }
