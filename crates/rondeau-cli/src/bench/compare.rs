@@ -20,7 +20,7 @@ pub struct Row {
     #[serde(flatten)]
     pub ours: Line,
     /// The best variant of each peer that had a result, in the order of the peers.
-    pub peers: Vec<Their>,
+    pub peers: Vec<Theirs>,
     /// Why the others had none.
     pub failures: Vec<(String, String)>,
     /// Our time over that of the best peer; below 1 is faster.
@@ -34,7 +34,7 @@ pub struct Row {
 
 /// The result of a peer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Their {
+pub struct Theirs {
     /// The peer.
     pub peer: String,
     /// Its best variant.
@@ -125,13 +125,13 @@ fn row<'a>(
     names: impl Iterator<Item = &'a str>,
     courses: &[Course],
 ) -> Row {
-    let mut peers: Vec<Their> = vec![];
+    let mut peers: Vec<Theirs> = vec![];
     let mut failures: Vec<(String, String)> = vec![];
     for (name, course) in names.zip(courses) {
         if let Some((variant, median_us, max_err)) = course.best() {
             let ratio = ours.median_us / median_us;
             let (peer, variant) = (name.to_owned(), variant.to_owned());
-            peers.push(Their { peer, variant, median_us, max_err, ratio });
+            peers.push(Theirs { peer, variant, median_us, max_err, ratio });
         }
         failures.extend(course.failure.clone().map(|failure| (name.to_owned(), failure)));
     }
@@ -277,9 +277,9 @@ mod tests {
 
     #[test]
     fn the_table_reads_in_a_terminal_and_as_markdown() {
-        insta::assert_snapshot!(table(&rows()), @"");
+        insta::assert_snapshot!(table(&rows()));
         let alone = Row { peers: vec![], ratio_to_best: None, ..rows().remove(0) };
-        insta::assert_snapshot!(table(&[alone]), @"");
+        insta::assert_snapshot!(table(&[alone]));
     }
 
     #[test]

@@ -131,17 +131,17 @@ pub fn chosen(wanted: &[String]) -> Result<Vec<Workload>> {
         }
     }
     all.retain(|workload| {
-        let is_exact = |name: &String| all_exact(&workload.name, name);
+        let stands = |name: &String| may_stand_for(&workload.name, name);
         match wanted {
             [] => workload.cell != CellKind::Loop,
-            _ => wanted.iter().any(|name| begins(workload, name) && is_exact(name)),
+            _ => wanted.iter().any(|name| begins(workload, name) && stands(name)),
         }
     });
     Ok(all)
 }
 
 /// Whether a wanted beginning may stand for the name: `loop8` is not the beginning of `loop8b32`.
-fn all_exact(name: &str, wanted: &str) -> bool {
+fn may_stand_for(name: &str, wanted: &str) -> bool {
     name == wanted || !wanted.strip_prefix("loop").is_some_and(|size| !size.is_empty())
 }
 

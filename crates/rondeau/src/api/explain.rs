@@ -120,7 +120,10 @@ impl fmt::Display for Explanation {
         writeln!(f, "working memory:            {} bytes", self.arena_bytes)?;
         writeln!(f, "engine:                    {}", self.engine.name())?;
         let (n, kernels) = (self.census.elementwise, self.kernels.len());
-        writeln!(f, "fused:                     {n} elementwise equations into {kernels} kernels")?;
+        writeln!(
+            f,
+            "made of:                   {n} elementwise equations, {kernels} kernels and loops"
+        )?;
         writeln!(f, "kernels:")?;
         for kernel in &self.kernels {
             writeln!(f, "  {kernel}")?;
