@@ -1,5 +1,6 @@
 //! The project's own tasks. `cargo run -p xtask -- --help` lists them.
 
+mod bench;
 mod ci;
 mod reliability;
 mod tidy;
@@ -28,6 +29,12 @@ const TASKS: &[Task] = &[
         summary: "the rules of the source that the compiler does not know",
         help: tidy::HELP,
         run: tidy::run,
+    },
+    Task {
+        name: "bench",
+        summary: "the table of speed in README.md, measured",
+        help: bench::HELP,
+        run: bench::run,
     },
     Task {
         name: "reliability",
@@ -98,7 +105,7 @@ mod tests {
         let error = dispatch(&["tidey"]).expect_err("there is no such task");
         assert_eq!(
             error,
-            "error: there is no task `tidey`\nhelp: the tasks are ci, tidy, reliability"
+            "error: there is no task `tidey`\nhelp: the tasks are ci, tidy, bench, reliability"
         );
         let error = dispatch(&["tidy", "--fast"]).expect_err("there is no such option");
         assert_eq!(error, "error: `tidy` takes no argument `--fast`\nhelp: see `tidy --help`");

@@ -31,25 +31,42 @@ pub enum Command {
     Train(Train),
     /// Forecast the rows of a CSV file, and the one after its last, with trained weights.
     Predict(Predict),
-    /// Time the workloads by which recurrent libraries are compared; one JSON line a result.
+    /// Time the workloads by which recurrent libraries are compared, alone or beside them.
     Bench(Bench),
+    /// Say what becomes of a workload: passes, kernels, memory, and who runs what.
+    Explain(Explain),
 }
 
 const BENCH_HELP: &str = "\
 w1 is a tutorial's size, w2 one streaming step, w3 long sequences, w4 batches, w5 gradients, w6 a
-cell that no library has fused, forward and gradient. RONDEAU_EXECUTOR=interpreter|vm|native
-chooses who runs them. Pin the process to one processor to compare: taskset -c 0 rondeau bench.
+cell that no library has fused, w7 gradients of very long sequences (their memory above all), w8
+other cells, and loop the recurrent loop alone. `w5` stands for all that begin with it. Each result
+is one JSON line: the median of the calls, the stages of the compilation, memory, the least time
+that this core can need (see --roofline), and the error against double precision.
+
+With --compare, peers are timed too, in turn with rondeau: --rounds rounds share the budget, and the
+medians of the rounds are compared. `of best` is the time over that of the fastest peer, so below 1
+is faster. A peer is a command that prints one JSON line for each result, with at least
+{\"workload\": \"w1\", \"median_us\": 2.5}, and \"variant\" if it has several ways. In the command, {w}
+{T} {I} {H} {B} {threads} {budget} stand for those of the workload. The names in brackets say which
+workloads it knows; words behind ` ; ` are added once its best {variant} is known. The variable
+RONDEAU_PEERS names a directory with peers: its peers.txt if it has one, else the programs in it
+whose names are known (Python programs by RONDEAU_PYTHON). Peers run on the processors that rondeau
+may use, so pin it to one: taskset -c 0 rondeau bench. RONDEAU_EXECUTOR=interpreter|vm|native
+chooses who runs rondeau's side.
 
 Examples:
-  rondeau bench                       all workloads
-  rondeau bench w3a w5a --budget 3    two of them, three seconds each
-  rondeau bench w1 --check            also the error against double precision";
+  rondeau bench                       all workloads but the loops alone
+  rondeau bench w3a w5 --budget 3     one of them and all gradients, three seconds each
+  rondeau bench w1 --check            its error against the primitives' own definitions (slow)
+  rondeau bench --roofline            what this core can do, and what follows for each workload
+  rondeau bench w3 --compare --peer 'onednn [w3 w5] = ./onednn_gru {w} {threads} {budget}'";
 
 /// What to time.
 #[derive(Debug, Args)]
 #[command(after_help = BENCH_HELP)]
 pub struct Bench {
-    /// Names of workloads; all if none is given.
+    /// Names of workloads, or their beginnings; all but the loops alone if none is given.
     #[arg(value_name = "WORKLOAD")]
     pub workloads: Vec<String>,
 
@@ -57,13 +74,61 @@ pub struct Bench {
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     pub budget: f64,
 
-    /// Compare the results with those of the interpreter in double precision (slow).
+    /// Take the error against the primitives' own definitions in double precision, step by step,
+    /// and not against compiled code in double precision (slow).
     #[arg(long)]
     pub check: bool,
 
-    /// Instead of timing, say what becomes of each: passes, kernels, memory, who runs what.
+    /// Time the peers too, and print a table.
     #[arg(long)]
-    pub explain: bool,
+    pub compare: bool,
+
+    /// A peer: `NAME [WORKLOADS] = COMMAND`.
+    #[arg(long, value_name = "PEER", requires = "compare")]
+    pub peer: Vec<String>,
+
+    /// A file of peers, one a line; `{dir}` is its directory.
+    #[arg(long, value_name = "FILE", requires = "compare")]
+    pub peers: Option<PathBuf>,
+
+    /// How often rondeau and the peers take turns.
+    #[arg(long, default_value_t = 3, value_parser = between(1, 1000), requires = "compare")]
+    pub rounds: usize,
+
+    /// The most seconds of one run of a peer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, requires = "compare")]
+    pub peer_limit: u64,
+
+    /// With --compare: one JSON line a workload and not a table.
+    #[arg(long, requires = "compare")]
+    pub json: bool,
+
+    /// Instead of timing, measure what this core can do at best, and say what follows.
+    #[arg(long, conflicts_with = "compare")]
+    pub roofline: bool,
+}
+
+const EXPLAIN_HELP: &str = "\
+Tells the equations after each pass, what the passes did to loops and products, the estimated cost,
+what is kept between loops, working memory, the kernels, what runs as machine code, and the least
+time that this core can need. `rondeau::explain` tells the same of any function.
+
+Examples:
+  rondeau explain w5a                 the gradient of a batch
+  rondeau explain w3a --pass hoist    the program after the pass `hoist`
+  rondeau explain w1 --pass trace     the program as it was traced";
+
+/// What to explain.
+#[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_HELP)]
+pub struct Explain {
+    /// Names of workloads of `bench`, or their beginnings.
+    #[arg(value_name = "WORKLOAD", required = true)]
+    pub workloads: Vec<String>,
+
+    /// Print the program after the last pass of this name; `trace` is the program before all.
+    #[arg(long, value_name = "NAME")]
+    pub pass: Option<String>,
 }
 
 const TRAIN_HELP: &str = "\

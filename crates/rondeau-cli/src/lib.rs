@@ -40,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Explain(args) => bench::explain(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -271,6 +271,11 @@ fn mistakes_are_told_and_leave_everything_as_it_was() {
         "predict runs/a text.csv",
         "predict runs/a dates.csv",
         "predict runs/a empty.csv",
+        "bench w9x",
+        "bench w1 --budget 1e9",
+        "bench w1 --compare --peer jax",
+        "bench w1 --rounds 2",
+        "explain w1 --pass none",
         "fit",
     ];
     let mut told = String::new();
@@ -293,10 +298,77 @@ fn help_teaches() {
     insta::assert_snapshot!("help", help("--help"));
     insta::assert_snapshot!("help_train", help("train --help"));
     insta::assert_snapshot!("help_predict", help("predict --help"));
-    assert!(help("bench --help").contains("w6 a\ncell that no library has fused"));
+    insta::assert_snapshot!("help_bench", help("bench --help"));
+    insta::assert_snapshot!("help_explain", help("explain --help"));
     let version = format!("rondeau {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(help("--version"), version);
     assert_eq!(place.run("").code, Some(2));
+}
+
+#[test]
+fn a_workload_is_timed_as_one_line_of_json() {
+    let place = Place::new();
+    for name in ["w1", "w5d"] {
+        let text = place.run(&format!("bench {name} --budget 0.01")).good();
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((line["workload"].as_str(), line["H"].as_u64()), (Some(name), Some(8)));
+        for key in ["median_us", "ns_per_step", "floor_us", "compile_ms", "arena_bytes"] {
+            assert!(line[key].as_f64().unwrap() > 0.0, "{key} in {text}");
+        }
+        let error = line["max_err"].as_f64().unwrap();
+        assert!(error > 0.0 && error < 1e-5, "{text}");
+    }
+    let checked = place.run("bench w5d --budget 0.01 --check").good();
+    let line: serde_json::Value = serde_json::from_str(&checked).unwrap();
+    assert!(line["max_err"].as_f64().unwrap() < 1e-5, "{checked}");
+}
+
+#[cfg(unix)]
+#[test]
+fn peers_are_timed_in_turn_and_passed_over_if_they_fail() {
+    let place = Place::new();
+    let slow = r#"slow [w1] = echo '{"variant":"a","workload":"{w}","median_us":1e6}'"#;
+    place.write("peers.txt", &format!("# two peers\n{slow}\nabsent = ./none {{w}}\n"));
+    let mut args = vec!["bench", "w1", "w2a", "--budget", "0.01", "--compare", "--rounds", "2"];
+    args.extend(["--peers", "peers.txt"]);
+    let run =
+        |args: &[&str]| Run::of(place.command(args).env_remove("RONDEAU_PEERS").output().unwrap());
+    let table = run(&args);
+    for told in ["note: w1: absent did not start: ", "note: w2a: absent did not start: "] {
+        assert!(table.stderr.contains(told), "{}", table.stderr);
+    }
+    let text = table.good();
+    let cells: Vec<Vec<&str>> =
+        text.lines().map(|line| line.split('|').map(str::trim).collect()).collect();
+    assert_eq!(cells[0][3..7], ["rondeau", "slow", "of best", "floor"]);
+    assert_eq!((cells[2][4], cells[2][5], cells[3][4]), ("1000000", "0.00", "-"), "{text}");
+    args.push("--json");
+    let json = run(&args).good();
+    let line: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&line["peers"][0]["peer"], &line["peers"][0]["variant"]),
+        (&"slow".into(), &"a".into())
+    );
+    assert!(line["ratio_to_best"].as_f64().unwrap() < 0.1, "{json}");
+    assert_eq!(line["failures"][0][0], "absent");
+}
+
+#[test]
+fn workloads_are_explained_and_their_programs_shown() {
+    let place = Place::new();
+    let told = place.run("explain w5d").good();
+    for part in
+        ["what `defer` did:", "kept between loops:", "working memory:", "floor on this core:"]
+    {
+        assert!(told.contains(part), "`{part}` in\n{told}");
+    }
+    let traced = place.run("explain w3d --pass trace").good();
+    let hoisted = place.run("explain w3d --pass hoist").good();
+    assert!(
+        traced.starts_with("{ lambda ") && hoisted.starts_with("{ lambda ") && traced != hoisted
+    );
+    let floors = place.run("bench w1 --roofline --budget 0.01").good();
+    assert!(floors.contains("GFLOP/s") && floors.contains("\nw1 "), "{floors}");
 }
 
 #[test]

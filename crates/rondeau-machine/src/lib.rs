@@ -10,7 +10,8 @@
 //! - [`gemm`]: matrix products of strided operands;
 //! - [`math`]: elementwise functions;
 //! - [`code`], [`dag`]: the kernel IR, and [`check`], its validation;
-//! - [`Executable`]: a checked code with its executor, and [`Arena`], the memory that a call works in.
+//! - [`Executable`]: a checked code with its executor, and [`Arena`], the memory that a call works in;
+//! - [`limits`]: what one core can do at best.
 
 mod arena;
 pub mod check;
@@ -21,6 +22,7 @@ pub mod cpu;
 pub mod dag;
 mod exec;
 pub mod gemm;
+pub mod limits;
 pub mod math;
 mod real;
 mod scalar;

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use super::{Arguments, Function, program};
 use crate::error::Result;
 use crate::ir::Program;
-use crate::optimize::{Cost, cost, optimize_with};
+use crate::optimize::{Census, Cost, Rates, cost, floor_ns, optimize_with};
 use crate::run::{Engine, Executable};
 use crate::trace::check_sizes;
 
@@ -25,10 +25,14 @@ pub struct Explanation {
     pub program: Program,
     /// The number of equations after each pass, inner programs included.
     pub passes: Vec<(&'static str, usize)>,
+    /// What each pass that changed them did to loops, products, and what is kept between loops.
+    pub moves: Vec<(&'static str, String)>,
     /// The estimated cost of the program as it was traced.
     pub traced: Cost,
     /// The estimated cost after optimization.
     pub optimized: Cost,
+    /// What there is in the optimized program: what is kept between loops above all.
+    pub census: Census,
     /// Who runs it.
     pub engine: Engine,
     /// What was made of the program, one line for each kernel, loops indented.
@@ -68,13 +72,20 @@ impl<F: Function<Args>, Args: Arguments> ExplainOf<F, Args> {
         let traced = program(super::linear::ByRef(&self.f)).trace(args)?;
         check_sizes(&traced)?;
         let mut passes = Vec::new();
+        let mut moves = Vec::new();
+        let mut census = Census::of(&traced);
         let optimized = optimize_with(&traced, &mut |name, program| {
             passes.push((name, program.n_eqns()));
+            let after = Census::of(program);
+            moves.extend(census.changes(&after).map(|change| (name, change)));
+            census = after;
         });
         let engine = Engine::requested()?;
         let executable = Executable::with(&optimized, engine);
         Ok(Explanation {
             passes,
+            moves,
+            census,
             traced: cost(&traced),
             optimized: cost(&optimized),
             engine,
@@ -86,6 +97,14 @@ impl<F: Function<Args>, Args: Arguments> ExplainOf<F, Args> {
     }
 }
 
+impl Explanation {
+    /// The least time of a call in nanoseconds on a processor of these rates: what the arithmetic,
+    /// the reading of weights and the chain from step to step take; see [`floor_ns`].
+    pub fn floor_ns(&self, rates: &Rates) -> f64 {
+        floor_ns(&self.program, rates)
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let passes = self.passes.iter().map(|(name, n)| format!("{name} {n}"));
@@ -93,8 +112,18 @@ impl fmt::Display for Explanation {
         let line = |cost: &Cost| format!("{:.0} operations, {:.0} bytes", cost.flops, cost.bytes);
         writeln!(f, "estimated cost as traced:  {}", line(&self.traced))?;
         writeln!(f, "after optimization:        {}", line(&self.optimized))?;
+        for (name, change) in &self.moves {
+            writeln!(f, "{:27}{change}", format!("what `{name}` did:"))?;
+        }
+        let kept = self.census.residual_bytes;
+        writeln!(f, "kept between loops:        {kept} bytes")?;
         writeln!(f, "working memory:            {} bytes", self.arena_bytes)?;
         writeln!(f, "engine:                    {}", self.engine.name())?;
+        let (n, kernels) = (self.census.elementwise, self.kernels.len());
+        writeln!(
+            f,
+            "made of:                   {n} elementwise equations, {kernels} kernels and loops"
+        )?;
         writeln!(f, "kernels:")?;
         for kernel in &self.kernels {
             writeln!(f, "  {kernel}")?;

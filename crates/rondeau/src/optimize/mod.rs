@@ -19,11 +19,13 @@ mod known;
 mod loops;
 mod regroup;
 mod residuals;
+mod work;
 
 #[cfg(test)]
 mod tests;
 
 pub use cost::{Cost, MIN_STEPS, WHILE_STEPS, cost};
+pub use work::{Census, Rates, floor_ns};
 
 use crate::ir::Program;
 
