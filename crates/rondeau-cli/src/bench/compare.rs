@@ -84,7 +84,7 @@ impl Course {
 /// If our own call fails. What goes wrong with a peer is in the row.
 pub(super) fn compare(
     workload: &Workload,
-    subject: &Subject,
+    subject: &mut Subject,
     line: Line,
     plan: Plan<'_>,
 ) -> Result<Row> {

@@ -8,7 +8,7 @@ use rondeau::buffer::DType;
 use rondeau::ir::Program;
 use rondeau::optimize::optimize;
 use rondeau::run::{Engine, Executable};
-use rondeau::{Array, Explanation, Tree, explain, jit, tree, value_and_grad};
+use rondeau::{Array, Explanation, Stream, Tree, explain, jit, tree, value_and_grad};
 use serde::Serialize;
 
 use super::cells::{self, Cell, Draw};
@@ -75,7 +75,7 @@ type Outputs = Box<dyn Fn() -> Result<Vec<Array>>>;
 
 /// A workload with its numbers, ready to be called.
 pub(super) struct Subject {
-    call: Box<dyn Fn() -> rondeau::Result<()>>,
+    call: Box<dyn FnMut() -> rondeau::Result<()>>,
     outputs: Outputs,
     compiled64: Outputs,
     interpreted64: Outputs,
@@ -128,7 +128,13 @@ fn of<C: Cell + 'static>(workload: &Workload, engine: Engine) -> Result<Subject>
     let is_mapped = batch > 0 && !is_whole;
     let step = |p: &C::Params, carry: &C::Carry, x: &C::Input| C::step(p, carry, x);
     match kind {
-        Kind::Step => three(step, engine, params, carry, xs),
+        Kind::Step => {
+            let mut stream = Stream::with_engine(engine, step, &params, &carry, &xs)?;
+            let (x, mut y) = (xs.clone(), stream.output());
+            let mut subject = three(step, engine, params, carry, xs)?;
+            subject.call = Box::new(move || stream.step(&x, &mut y));
+            Ok(subject)
+        }
         Kind::Forward if is_mapped => three(cells::batched::<C>, engine, params, carry, xs),
         Kind::Forward => three(cells::sequence::<C>, engine, params, carry, xs),
         Kind::Gradient if is_mapped => four(cells::batched_loss::<C>, engine, params, carry, xs, y),
@@ -193,7 +199,7 @@ fn ms_since(begin: Instant) -> f64 {
 
 impl Subject {
     /// The median of calls for about so long, in microseconds.
-    pub(super) fn median_us(&self, budget: Duration) -> Result<f64> {
+    pub(super) fn median_us(&mut self, budget: Duration) -> Result<f64> {
         (self.call)()?;
         let start = Instant::now();
         let mut times = Vec::new();

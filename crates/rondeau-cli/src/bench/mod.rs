@@ -43,7 +43,7 @@ pub fn run(args: &args::Bench) -> Result<()> {
     let place = Scratch::new()?;
     let mut rows = vec![];
     for workload in &workloads {
-        let subject = subject(workload, engine)?;
+        let mut subject = subject(workload, engine)?;
         let line = line(workload, &subject, engine, &rates, reference)?;
         if !args.compare {
             let median_us = subject.median_us(budget)?;
@@ -54,7 +54,7 @@ pub fn run(args: &args::Bench) -> Result<()> {
         let limit = Duration::from_secs(args.peer_limit);
         let (rounds, place) = (args.rounds, place.0.as_path());
         let plan = Plan { peers: &peers, rounds, budget, limit, place };
-        let row = compare(workload, &subject, line, plan)?;
+        let row = compare(workload, &mut subject, line, plan)?;
         for (peer, failure) in &row.failures {
             let _ = writeln!(std::io::stderr(), "note: {}: {peer} {failure}", workload.name);
         }
