@@ -29,8 +29,18 @@ pub fn define<L: Lane>(f: Function, x: L) -> L {
 /// Returns `(n, p)` with `e^x = 2^n·(1 + p)` and `p` from √½ - 1 to √2 - 1.
 #[inline(always)]
 fn exp_parts<L: Lane>(x: L) -> (L, L) {
+    exp_parts_at(x, (x * x.lit(L::TABLE.log2_e)).round())
+}
+
+/// The same for `2x`: the doubling does not delay `n`.
+#[inline(always)]
+fn exp_parts_twice<L: Lane>(x: L) -> (L, L) {
+    exp_parts_at(x + x, (x * x.lit(2.0 * L::TABLE.log2_e)).round())
+}
+
+#[inline(always)]
+fn exp_parts_at<L: Lane>(x: L, n: L) -> (L, L) {
     let t = L::TABLE;
-    let n = (x * x.lit(t.log2_e)).round();
     let r = n.fma(x.lit(-t.ln2[0]), x);
     let r = n.fma(x.lit(-t.ln2[1]), r);
     let r2 = r * r;
@@ -67,7 +77,7 @@ pub fn expm1<L: Lane>(x: L) -> L {
 pub fn tanh<L: Lane>(x: L) -> L {
     let one = x.lit(1.0);
     let y = x.lit(L::TABLE.tanh_one).min(x.abs());
-    let (n, p) = exp_parts(y + y);
+    let (n, p) = exp_parts_twice(y);
     let s = n.pow2();
     (p.fma(s, s - one) / p.fma(s, s + one)).copysign(x)
 }

@@ -466,7 +466,8 @@ impl Lowerer {
             let mut product = self.product(body, eqn, dot, mat, dots.len());
             let val = expr.push(Node::Product(products.len() as u32));
             expr.define(eqn.outputs[0], val);
-            if self.scope() == 0
+            // Many rows would wait for the memory that they start from.
+            if (self.scope() == 0 || mat.rows == 1)
                 && let Some((sum, other)) = body.sum_after(i)
                 && body.cluster_of[sum] == Some(c)
             {
