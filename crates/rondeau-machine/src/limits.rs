@@ -11,8 +11,8 @@ use crate::cpu::{self, Level};
 use crate::math::{Function, apply};
 
 /// The sizes of the ranges whose reading is timed, smallest first.
-pub const READ_BYTES: [usize; 7] =
-    [16 << 10, 32 << 10, 256 << 10, 512 << 10, 4 << 20, 16 << 20, 128 << 20];
+pub const READ_BYTES: [usize; 9] =
+    [16 << 10, 32 << 10, 64 << 10, 256 << 10, 512 << 10, 2 << 20, 4 << 20, 16 << 20, 128 << 20];
 
 /// The rates of one core for f32; nanoseconds, and operations or bytes a nanosecond.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +39,7 @@ impl Limits {
     /// ```
     /// use rondeau_machine::limits::Limits;
     /// let limits = Limits::measure(std::time::Duration::from_millis(20));
-    /// assert!(limits.flops_per_ns > 0.0 && limits.reads[0].1 >= limits.reads[6].1);
+    /// assert!(limits.flops_per_ns > 0.0 && limits.reads[0].1 >= limits.reads[8].1);
     /// ```
     pub fn measure(budget: Duration) -> Limits {
         let level = cpu::level();

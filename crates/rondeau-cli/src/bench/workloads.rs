@@ -142,7 +142,7 @@ pub fn chosen(wanted: &[String]) -> Result<Vec<Workload>> {
 
 /// Whether a wanted beginning may stand for the name: `loop8` is not the beginning of `loop8b32`.
 fn may_stand_for(name: &str, wanted: &str) -> bool {
-    name == wanted || !wanted.strip_prefix("loop").is_some_and(|size| !size.is_empty())
+    name == wanted || wanted.strip_prefix("loop").is_none_or(str::is_empty)
 }
 
 #[cfg(test)]
