@@ -101,7 +101,12 @@ where
             };
             let origin = match origin {
                 Came::From(i) => Origin::Input { path: names[i].clone() },
-                Came::Here(origin) => origin,
+                Came::Here(mut found) => {
+                    if let Some(i) = found.infinite_input {
+                        found.origin.set_before(Origin::Input { path: names[i].clone() });
+                    }
+                    found.origin
+                }
             };
             return Ok(Some(NonFinite { output, value, index, origin }));
         }
@@ -163,7 +168,23 @@ fn floats(buffer: &Buffer) -> Option<Vec<f64>> {
 /// Where a value came from: an input of the program, or an equation in it.
 enum Came {
     From(usize),
-    Here(Origin),
+    Here(Found),
+}
+
+/// An origin, and for a NaN that was made of an infinity, by which input of the program that came
+/// in.
+struct Found {
+    origin: Origin,
+    infinite_input: Option<usize>,
+}
+
+impl Origin {
+    /// Says where the infinity was made that became this NaN, unless it is known.
+    fn set_before(&mut self, earlier: Origin) {
+        if let Origin::Equation { before: before @ None, .. } = self {
+            *before = Some(Box::new(earlier));
+        }
+    }
 }
 
 /// A program with the value of every variable.
@@ -227,33 +248,43 @@ impl<'a> Values<'a> {
     }
 
     /// Equation `at` made such a number, and read none.
-    fn origin(&self, at: usize, var: Var, kind: Kind, within: &[String]) -> Origin {
+    fn origin(&self, at: usize, var: Var, kind: Kind, within: &[String]) -> Found {
         let eqn = &self.program.eqns()[at];
         let inputs = self.all(&eqn.inputs);
-        if let Some(inner) = inside(&eqn.prim, &inputs, kind, within) {
+        if let Some(mut inner) = inside(&eqn.prim, &inputs, kind, within) {
+            // What came in from outside is looked for outside.
+            if let Some(i) = inner.infinite_input.take() {
+                self.add_infinity(&mut inner, &eqn.inputs[i..=i], within);
+            }
             return inner;
         }
         let result = self.get(Atom::Var(var));
         let (value, index) = kind.find(&result).unwrap_or((f64::NAN, vec![]));
-        let before = (kind == Kind::Nan).then(|| self.infinity(&eqn.inputs, within)).flatten();
-        Origin::Equation {
+        let origin = Origin::Equation {
             primitive: eqn.prim.name(),
             within: within.to_vec(),
             excerpt: self.program.excerpt(at),
             inputs: inputs.iter().map(summary).collect(),
             value,
             index,
-            before: before.map(Box::new),
+            before: None,
+        };
+        let mut found = Found { origin, infinite_input: None };
+        if kind == Kind::Nan {
+            self.add_infinity(&mut found, &eqn.inputs, within);
         }
+        found
     }
 
-    /// Where an infinity among these was computed; nothing if it was written down or given.
-    fn infinity(&self, atoms: &[Atom], within: &[String]) -> Option<Origin> {
-        let vars = atoms.iter().filter_map(|atom| atom.var());
-        let var = vars.into_iter().find(|&var| Kind::Infinite.is_in(&self.get(Atom::Var(var))))?;
+    /// Adds where an infinity among these was computed, unless it was written down.
+    fn add_infinity(&self, found: &mut Found, atoms: &[Atom], within: &[String]) {
+        let mut vars = atoms.iter().filter_map(|atom| atom.var());
+        let infinite = |var: &Var| Kind::Infinite.is_in(&self.get(Atom::Var(*var)));
+        let Some(var) = vars.find(infinite) else { return };
         match self.follow(var, Kind::Infinite, within) {
-            Came::Here(origin) if !is_constant(&origin) => Some(origin),
-            Came::Here(_) | Came::From(_) => None,
+            Came::Here(earlier) if is_constant(&earlier.origin) => {}
+            Came::Here(earlier) => found.origin.set_before(earlier.origin),
+            Came::From(i) => found.infinite_input = Some(i),
         }
     }
 }
@@ -266,15 +297,18 @@ fn is_constant(origin: &Origin) -> bool {
     }
 }
 
-/// The origin inside of a primitive that holds programs; nothing if it is the primitive itself.
-fn inside(prim: &Prim, inputs: &[Buffer], kind: Kind, within: &[String]) -> Option<Origin> {
+/// The origin inside of a primitive that holds programs, with inputs counted as the primitive's;
+/// nothing if it is the primitive itself.
+fn inside(prim: &Prim, inputs: &[Buffer], kind: Kind, within: &[String]) -> Option<Found> {
     match prim {
         Prim::Call(Call { body, .. }) => once(body, inputs, kind, within, "a call"),
         Prim::Cond(cond) => {
             let Scalar::I32(index) = inputs[0].first() else { return None };
             let index = index.clamp(0, cond.branches.len() as i32 - 1) as usize;
             let what = format!("branch {index} of cond");
-            once(&cond.branches[index], &inputs[1..], kind, within, &what)
+            let mut found = once(&cond.branches[index], &inputs[1..], kind, within, &what)?;
+            found.infinite_input = found.infinite_input.map(|i| i + 1);
+            Some(found)
         }
         Prim::Scan(scan) => in_scan(scan, inputs, kind, within),
         Prim::While(while_) => in_while(while_, inputs, kind, within),
@@ -289,16 +323,16 @@ fn once(
     kind: Kind,
     within: &[String],
     what: &str,
-) -> Option<Origin> {
+) -> Option<Found> {
     let values = Values::of(body, inputs);
     let within = [within, &[what.to_owned()]].concat();
     match values.follow(values.bad_output(kind)?, kind, &within) {
-        Came::Here(origin) => Some(origin),
+        Came::Here(found) => Some(found),
         Came::From(_) => None,
     }
 }
 
-fn in_scan(scan: &Scan, inputs: &[Buffer], kind: Kind, within: &[String]) -> Option<Origin> {
+fn in_scan(scan: &Scan, inputs: &[Buffer], kind: Kind, within: &[String]) -> Option<Found> {
     let (consts, rest) = inputs.split_at(scan.n_consts);
     let (carry, xs) = rest.split_at(scan.n_carry);
     let steps = (0..scan.length).map(|i| {
@@ -309,7 +343,7 @@ fn in_scan(scan: &Scan, inputs: &[Buffer], kind: Kind, within: &[String]) -> Opt
     in_steps(&scan.body, consts, carry, steps, kind, within)
 }
 
-fn in_while(while_: &While, inputs: &[Buffer], kind: Kind, within: &[String]) -> Option<Origin> {
+fn in_while(while_: &While, inputs: &[Buffer], kind: Kind, within: &[String]) -> Option<Found> {
     let (cond_consts, rest) = inputs.split_at(while_.n_cond_consts);
     let (body_consts, carry) = rest.split_at(while_.n_body_consts);
     let cond = Plan::new(while_.cond.clone());
@@ -326,7 +360,9 @@ fn in_while(while_: &While, inputs: &[Buffer], kind: Kind, within: &[String]) ->
         n += 1;
         Some((format!("step {} of while", n - 1), vec![]))
     });
-    in_steps(&while_.body, body_consts, carry, steps, kind, within)
+    let mut found = in_steps(&while_.body, body_consts, carry, steps, kind, within)?;
+    found.infinite_input = found.infinite_input.map(|i| i + while_.n_cond_consts);
+    Some(found)
 }
 
 /// The first step after which some output is bad, entered.
@@ -337,7 +373,7 @@ fn in_steps(
     steps: impl Iterator<Item = (String, Vec<Buffer>)>,
     kind: Kind,
     within: &[String],
-) -> Option<Origin> {
+) -> Option<Found> {
     let n_carry = carry.len();
     let mut carry = carry.to_vec();
     // The first step that ended with an infinity, which may become a NaN later.
@@ -347,16 +383,19 @@ fn in_steps(
         let values = Values::of(body, &inputs);
         if let Some(var) = values.bad_output(kind) {
             let within_step = [within, &[what]].concat();
-            let Came::Here(mut origin) = values.follow(var, kind, &within_step) else {
+            let Came::Here(mut found) = values.follow(var, kind, &within_step) else {
                 return None;
             };
-            if let (Origin::Equation { before: before @ None, .. }, Some((what, inputs))) =
-                (&mut origin, infinite)
+            // An infinity in the carry was made by an earlier step.
+            let is_carry = |i: &mut usize| (consts.len()..consts.len() + n_carry).contains(i);
+            if found.infinite_input.take_if(is_carry).is_some()
+                && let Some((what, inputs)) = infinite
+                && let Some(earlier) = once(body, &inputs, Kind::Infinite, within, &what)
+                && !is_constant(&earlier.origin)
             {
-                let earlier = once(body, &inputs, Kind::Infinite, within, &what);
-                *before = earlier.filter(|origin| !is_constant(origin)).map(Box::new);
+                found.origin.set_before(earlier.origin);
             }
-            return Some(origin);
+            return Some(found);
         }
         if kind == Kind::Nan && infinite.is_none() && values.bad_output(Kind::Infinite).is_some() {
             infinite = Some((what, inputs));
@@ -375,16 +414,23 @@ fn summary(buffer: &Buffer) -> String {
     }
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let shown = |x: f64| match buffer.dtype() {
+        DType::F32 => format!("{:?}", x as f32),
+        _ => format!("{x:?}"),
+    };
     match values.len() {
         0 => aval.to_string(),
-        1 => format!("{aval}: {least}"),
-        _ => format!("{aval} from {least} to {greatest}"),
+        1 => format!("{aval}: {}", shown(least)),
+        _ => format!("{aval} from {} to {}", shown(least), shown(greatest)),
     }
 }
 
 impl fmt::Display for NonFinite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let output = if self.output.is_empty() { "the output" } else { &self.output };
+        let output = match self.output.as_str() {
+            "" => "the output".to_owned(),
+            path => format!("output {path}"),
+        };
         writeln!(f, "{output} is {} at {:?}", self.value, self.index)?;
         write!(f, "{}", self.origin)
     }
