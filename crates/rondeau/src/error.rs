@@ -673,3 +673,64 @@ impl Error {
             .help("move them away to start afresh, or bring back a copy")
     }
 }
+
+/// Mistakes around training.
+impl Error {
+    /// Fewer examples than a batch takes.
+    pub(crate) fn few_examples(n: usize, batch_size: usize) -> Error {
+        let headline = format!("there are {n} examples, and a batch takes {batch_size}");
+        Error::new(ErrorKind::Shape, headline)
+            .help("take a smaller `batch_size`, at least 1, or more examples")
+    }
+
+    /// Arrays of examples that do not have one example each.
+    pub(crate) fn rows_differ(each: &[String]) -> Error {
+        let headline = "the arrays of a data set need one first axis, that of the examples";
+        let error = Error::new(ErrorKind::Shape, headline);
+        each.iter()
+            .fold(error, |error, line| error.detail(line))
+            .help("give each array a row for each example; what they share belongs to the step")
+    }
+
+    /// Metrics that are not numbers.
+    pub(crate) fn metric(name: &str, got: &str) -> Error {
+        Error::new(ErrorKind::Shape, format!("the metric `{name}` is no single number"))
+            .detail(format!("got {got}"))
+            .help("return means over the batch, with the loss first")
+    }
+
+    /// An update that returns no metrics.
+    pub(crate) fn no_metrics() -> Error {
+        Error::new(ErrorKind::Tree, "the update returns no metrics")
+            .help("return the loss at least, which is what training is judged by")
+    }
+
+    /// An update whose results do not have the types of its arguments.
+    pub(crate) fn update_changes(what: &str, before: &str, after: &str) -> Error {
+        Error::new(ErrorKind::Tree, format!("the update must keep the types of the {what}"))
+            .detail(format!("it takes  {before}"))
+            .detail(format!("it returns {after}"))
+            .help("return them as they came in, for example with `.to(dtype)`")
+    }
+
+    /// A checkpoint of a run that was set up otherwise; each difference is a line.
+    pub(crate) fn other_run(each: &[String]) -> Error {
+        let error =
+            Error::new(ErrorKind::Io, "the checkpoint is of a run that was set up otherwise");
+        each.iter()
+            .fold(error, |error, line| error.detail(line))
+            .help("set the run up as it was, or start afresh in another directory")
+    }
+
+    /// A loss, gradient or parameter that is not finite.
+    pub(crate) fn not_finite(what: &str, place: &str, origin: Option<&str>) -> Error {
+        let error = Error::new(ErrorKind::Range, format!("{what} after {place}"));
+        match origin {
+            None => error.help(
+                "take smaller steps or clip the gradient; to see where it begins, set \
+                 `debug_nonfinite` and go on from the last checkpoint",
+            ),
+            Some(origin) => origin.lines().fold(error, |error, line| error.detail(line)),
+        }
+    }
+}
