@@ -1,6 +1,7 @@
 //! The project's own tasks. `cargo run -p xtask -- --help` lists them.
 
 mod ci;
+mod reliability;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,12 @@ const TASKS: &[Task] = &[
         summary: "the rules of the source that the compiler does not know",
         help: tidy::HELP,
         run: tidy::run,
+    },
+    Task {
+        name: "reliability",
+        summary: "kills, failing disks and hostile files, as often as before a release",
+        help: reliability::HELP,
+        run: reliability::run,
     },
 ];
 
@@ -71,7 +78,7 @@ fn overview() -> String {
          cargo run -p xtask -- <task> --help\n\nTasks:\n",
     );
     for task in TASKS {
-        text.push_str(&format!("  {:6}{}\n", task.name, task.summary));
+        text.push_str(&format!("  {:13}{}\n", task.name, task.summary));
     }
     text.push_str("\nA task prints what is wrong, where, and what to do, and exits with 1.\n");
     text
@@ -89,7 +96,10 @@ mod tests {
     #[test]
     fn mistakes_name_the_way_out() {
         let error = dispatch(&["tidey"]).expect_err("there is no such task");
-        assert_eq!(error, "error: there is no task `tidey`\nhelp: the tasks are ci, tidy");
+        assert_eq!(
+            error,
+            "error: there is no task `tidey`\nhelp: the tasks are ci, tidy, reliability"
+        );
         let error = dispatch(&["tidy", "--fast"]).expect_err("there is no such option");
         assert_eq!(error, "error: `tidy` takes no argument `--fast`\nhelp: see `tidy --help`");
     }
