@@ -1,45 +1,44 @@
-//! The training loop: epochs of shuffled minibatches, stopped early by the validation span.
-//! Knows of a network only what [`Network`] says.
+//! Training a forecaster: windows in batches, the validation span, and what comes of the run. The
+//! loop is the library's.
 
 use std::ops::Range;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
+use rondeau::error::ErrorKind;
+use rondeau::train::{Data, Ended, Trained, Trainer};
+use rondeau::{Array, Tree};
 
 use crate::data::Prepared;
-use crate::interrupt::Interrupt;
-use crate::progress::{EpochDone, Plan, Progress};
+use crate::progress::Plan;
 use crate::report::{EpochLoss, Stopped};
 
-/// A forecaster that can be trained.
+/// A forecaster.
 pub trait Network {
-    /// Takes one step of the optimizer, and returns the loss before it.
-    ///
-    /// # Errors
-    /// If the computation fails.
-    fn train(&mut self, batch: &Batch) -> Result<f64>;
-
     /// Forecasts the changes into the rows after the windows `[n, window, n_inputs]`.
     ///
     /// # Errors
     /// If the computation fails.
-    fn forecast(&self, windows: &[f32], n: usize) -> Result<Forecasts>;
-
-    /// Remembers the present weights.
-    fn keep(&mut self);
-
-    /// Returns to the weights that were remembered.
-    fn restore(&mut self);
+    fn forecast(&self, windows: &[f32], n: usize) -> rondeau::Result<Forecasts>;
 }
 
-/// Windows and what follows them.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// How many windows there are.
-    pub n: usize,
-    /// The windows, `[n, window, n_inputs]`.
-    pub windows: Vec<f32>,
-    /// The normalised changes that follow, `[n]`.
-    pub changes: Vec<f32>,
+/// The windows before the training rows, `[n, window, n_inputs]`, and the normalised changes that
+/// follow, `[n]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Windows<'a>(pub &'a Prepared);
+
+impl Data for Windows<'_> {
+    type Batch = (Array, Array);
+
+    fn len(&self) -> usize {
+        self.0.split.train.len()
+    }
+
+    fn batch(&self, rows: &[usize]) -> rondeau::Result<(Array, Array)> {
+        let rows_of_all = || rows.iter().map(|&row| self.0.split.train.start + row);
+        let shape = [rows.len(), self.0.window, self.0.n_inputs()];
+        let windows = Array::new(shape, self.0.windows(rows_of_all())).ok()?;
+        Ok((windows, Array::new([rows.len()], self.0.changes(rows_of_all()))))
+    }
 }
 
 /// What a network says of a number of windows.
@@ -81,74 +80,62 @@ impl Schedule {
 
     /// How much there is to do for so many training rows.
     pub fn plan(self, n_train: usize) -> Plan {
-        Plan { n_epochs: self.epochs, n_batches: n_train / self.batch }
+        Plan { n_epochs: self.epochs, n_batches: n_train / self.batch, batch: self.batch }
     }
 }
 
-/// Trains the network, and leaves it with the weights of its best epoch.
-///
-/// `shuffled` gives the order of the training windows of an epoch. All minibatches are of one
-/// size, so that one compiled function does for all; the few windows left over change from epoch
-/// to epoch.
+/// Runs a trainer that is set up but for its schedule and data.
 ///
 /// # Errors
-/// If the network fails, or its loss is not finite.
-pub fn fit(
-    network: &mut impl Network,
-    data: &Prepared,
+/// If the computation fails, or a loss is not finite.
+pub fn fit<'a, P: Tree + 'a, S: Tree + 'a, M: Tree + 'a>(
+    trainer: Trainer<'a, P, S, (Array, Array), M>,
     schedule: Schedule,
-    mut shuffled: impl FnMut(usize) -> Result<Vec<usize>>,
-    progress: &mut Progress,
-    interrupt: &Interrupt,
-) -> Result<Fitted> {
-    let mut losses = Vec::new();
-    let mut best = (0, f64::INFINITY);
-    let mut stopped = Stopped::AllEpochs;
-    for epoch in 1..=schedule.epochs {
-        let order = shuffled(epoch)?;
-        let mut sum = 0.0;
-        let batches = order.chunks_exact(schedule.batch);
-        let n_batches = batches.len();
-        for batch in batches {
-            let rows = || batch.iter().map(|&i| data.split.train.start + i);
-            let (windows, changes) = (data.windows(rows()), data.changes(rows()));
-            sum += network.train(&Batch { n: batch.len(), windows, changes })?;
-            progress.batch(batch.len());
-        }
-        let train = sum / n_batches as f64;
-        let validation = span_loss(network, data, data.split.validation.clone())?;
-        if !(train.is_finite() && validation.is_finite()) {
-            bail!(
-                "the loss is not a number after epoch {epoch}\n\
-                 help: take smaller steps (--learning-rate)"
-            );
-        }
-        losses.push(EpochLoss { train, validation });
-        if validation < best.1 {
-            best = (epoch, validation);
-            network.keep();
-        }
-        progress.epoch(EpochDone {
-            epoch,
-            train_loss: train,
-            validation_loss: validation,
-            best_loss: best.1,
-        });
-        if interrupt.requested() {
-            stopped = Stopped::Interrupted;
-            break;
-        }
-        if epoch - best.0 >= schedule.patience && epoch < schedule.epochs {
-            stopped = Stopped::NoProgress;
-            break;
-        }
+    data: &Prepared,
+    start: (P, S),
+) -> Result<(Trained<P, S>, Fitted)> {
+    let trainer = trainer
+        .epochs(schedule.epochs as u64)
+        .batch_size(schedule.batch)
+        .patience(schedule.patience as u64)
+        .finish_epoch();
+    let (params, optimizer) = start;
+    let trained = trainer.run(params, optimizer, &Windows(data)).map_err(explained)?;
+    let loss = |epoch: &rondeau::train::Epoch| EpochLoss {
+        train: epoch.metrics.first().map_or(f64::NAN, |(_, loss)| *loss),
+        validation: epoch.value(),
+    };
+    let fitted = Fitted {
+        losses: trained.epochs.iter().map(loss).collect(),
+        best_epoch: trained.best_epoch as usize,
+        stopped: match trained.ended {
+            Ended::NoProgress => Stopped::NoProgress,
+            Ended::Stopped => Stopped::Interrupted,
+            _ => Stopped::AllEpochs,
+        },
+    };
+    Ok((trained, fitted))
+}
+
+/// A loss that is not finite has its way out on the command line.
+fn explained(error: rondeau::Error) -> anyhow::Error {
+    if error.kind() != ErrorKind::Range {
+        return error.into();
     }
-    network.restore();
-    Ok(Fitted { losses, best_epoch: best.0, stopped })
+    let text = error.to_string();
+    let headline = text.lines().next().unwrap_or_default();
+    anyhow!("{headline}\nhelp: take smaller steps (--learning-rate)")
 }
 
 /// The mean squared error of the normalised changes over a span.
-fn span_loss(network: &impl Network, data: &Prepared, rows: Range<usize>) -> Result<f64> {
+///
+/// # Errors
+/// If the network fails.
+pub fn span_loss(
+    network: &impl Network,
+    data: &Prepared,
+    rows: Range<usize>,
+) -> rondeau::Result<f64> {
     let n = rows.len() as f64;
     let truth = data.changes(rows.clone());
     let said = forecast_rows(network, &data.inputs, data.n_inputs(), data.window, rows)?.changes;
@@ -172,7 +159,7 @@ pub fn forecast_rows(
     n_inputs: usize,
     window: usize,
     rows: Range<usize>,
-) -> Result<Forecasts> {
+) -> rondeau::Result<Forecasts> {
     const MOST_NUMBERS: usize = 1 << 24;
     let portion = (MOST_NUMBERS / (window * n_inputs).max(1)).clamp(1, 256);
     let mut all = Forecasts::default();
@@ -196,33 +183,13 @@ mod tests {
     use super::*;
     use crate::data::{Calendar, Limits, Source, Table, Wanted, prepare};
 
-    /// Says the same change always, as a script tells it for each epoch.
-    struct Scripted {
-        says: Vec<f32>,
-        n_batches: usize,
-        epoch: usize,
-        kept: usize,
-        seen: Vec<Vec<f32>>,
-    }
+    /// Says the same change always.
+    struct Says(f32);
 
-    impl Network for Scripted {
-        fn train(&mut self, batch: &Batch) -> Result<f64> {
-            self.seen.push(batch.changes.clone());
-            self.epoch = (self.seen.len() - 1) / self.n_batches;
-            Ok(1.0)
-        }
-
-        fn forecast(&self, windows: &[f32], n: usize) -> Result<Forecasts> {
-            assert_eq!(windows.len(), n * 3);
-            Ok(Forecasts { changes: vec![self.says[self.epoch]; n], states: windows.to_vec() })
-        }
-
-        fn keep(&mut self) {
-            self.kept = self.epoch;
-        }
-
-        fn restore(&mut self) {
-            self.epoch = self.kept;
+    impl Network for Says {
+        fn forecast(&self, windows: &[f32], n: usize) -> rondeau::Result<Forecasts> {
+            let last = windows.chunks(windows.len() / n).map(|w| w[w.len() - 1]);
+            Ok(Forecasts { changes: vec![self.0; n], states: last.collect() })
         }
     }
 
@@ -235,68 +202,58 @@ mod tests {
         prepare(&table, "y", 3, Calendar::Never).unwrap()
     }
 
-    fn run(says: &[f32], patience: usize, interrupt: &Interrupt) -> Result<(Fitted, Scripted)> {
-        let data = data();
-        let n_train = data.split.train.len();
-        let schedule = Schedule { epochs: says.len(), patience, batch: 10 }.for_rows(n_train);
-        let plan = schedule.plan(n_train);
-        let says = says.to_vec();
-        let n_batches = plan.n_batches;
-        let mut network = Scripted { says, n_batches, epoch: 0, kept: 0, seen: Vec::new() };
-        let order = |_| Ok((0..n_train).collect());
-        let mut progress = Progress::start(true, plan);
-        let fitted = fit(&mut network, &data, schedule, order, &mut progress, interrupt)?;
-        Ok((fitted, network))
+    /// The parameter is the epoch that it was trained for last: each epoch is one batch.
+    fn trainer<'a>() -> Trainer<'a, Array, (), (Array, Array), Array> {
+        let update = |params: &Array, (): &(), batch: &(Array, Array), _: &Array| {
+            (params + 1.0, (), batch.1.square().mean())
+        };
+        Trainer::new(update)
     }
 
-    // Changes alternate between 2 and -2 deviations, so the loss is least where 0 is said.
+    #[test]
+    fn the_loss_is_least_where_nothing_is_said() {
+        // Changes alternate between 2 and -2 deviations.
+        let data = data();
+        let loss = |says| span_loss(&Says(says), &data, data.split.validation.clone()).unwrap();
+        assert!(loss(0.0) < loss(0.5) && loss(0.5) < loss(3.0));
+        assert_eq!(loss(0.0), last_value_loss(&data, data.split.validation.clone()));
+    }
 
     #[test]
     fn the_best_epoch_is_kept_and_patience_ends() {
+        let data = data();
+        let schedule = Schedule { epochs: 7, patience: 3, batch: 1000 };
+        let schedule = schedule.for_rows(data.split.train.len());
+        assert_eq!(schedule.plan(data.split.train.len()).n_batches, 1);
         let says = [3.0, 1.0, 0.5, 0.6, 0.5, 9.0, 0.0];
-        let (fitted, network) = run(&says, 3, &Interrupt::default()).unwrap();
+        let rows = data.split.validation.clone();
+        let judged = trainer().validate(|epoch| {
+            let says = says[epoch.item::<f32>()? as usize - 1];
+            span_loss(&Says(says), &data, rows.clone())
+        });
+        let (trained, fitted) = fit(judged, schedule, &data, (Array::from(0.0_f32), ())).unwrap();
         assert_eq!((fitted.best_epoch, fitted.losses.len()), (3, 6));
         assert_eq!(fitted.stopped, Stopped::NoProgress);
-        assert_eq!(network.epoch, 2);
-        let (fitted, network) = run(&says, 7, &Interrupt::default()).unwrap();
-        assert_eq!((fitted.best_epoch, fitted.losses.len()), (7, 7));
-        assert_eq!(fitted.stopped, Stopped::AllEpochs);
-        assert_eq!(network.epoch, 6);
-    }
-
-    #[test]
-    fn every_window_is_seen_once_an_epoch_but_for_the_rest() {
-        let (_, network) = run(&[0.0], 1, &Interrupt::default()).unwrap();
-        let n_seen: usize = network.seen.iter().map(Vec::len).sum();
-        assert_eq!((network.seen.len(), n_seen), (3, 30));
-        assert_eq!(network.seen.concat()[..4], data().changes(3..7));
-    }
-
-    #[test]
-    fn an_interrupt_ends_after_the_epoch() {
-        let interrupt = Interrupt::pressed();
-        let (fitted, _) = run(&[1.0, 0.0], 5, &interrupt).unwrap();
-        assert_eq!((fitted.best_epoch, fitted.stopped), (1, Stopped::Interrupted));
+        assert_eq!(trained.best.item::<f32>().unwrap(), 3.0);
     }
 
     #[test]
     fn a_loss_that_is_no_number_is_an_error() {
-        let error = run(&[1.0, f32::NAN], 5, &Interrupt::default()).err().unwrap();
+        let schedule = Schedule { epochs: 2, patience: 2, batch: 10 };
+        let judged = trainer().validate(|_| Ok(f64::NAN));
+        let error = fit(judged, schedule, &data(), (Array::from(0.0_f32), ())).err().unwrap();
         insta::assert_snapshot!(error.to_string(), @"
-        the loss is not a number after epoch 2
+        the validation loss is NaN after epoch 1
         help: take smaller steps (--learning-rate)
         ");
     }
 
     #[test]
     fn portions_make_no_difference() {
-        let n_batches = 1;
-        let says = vec![0.5];
-        let network = Scripted { says, n_batches, epoch: 0, kept: 0, seen: Vec::new() };
         let inputs: Vec<f32> = (0..1000).map(|i| i as f32).collect();
-        let all = forecast_rows(&network, &inputs, 1, 3, 3..1001).unwrap();
+        let all = forecast_rows(&Says(0.5), &inputs, 1, 3, 3..1001).unwrap();
         assert_eq!(all.changes.len(), 998);
-        let windows = crate::data::windows(&inputs, 1, 3, 3..1001);
-        assert_eq!(all.states, windows);
+        let last: Vec<f32> = (2..1000).map(|i| i as f32).collect();
+        assert_eq!(all.states, last);
     }
 }

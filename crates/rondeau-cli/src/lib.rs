@@ -5,7 +5,6 @@ pub mod baseline;
 pub mod bench;
 pub mod chart;
 pub mod data;
-pub mod files;
 pub mod fit;
 pub mod interrupt;
 pub mod model;

@@ -15,11 +15,11 @@ use crate::weights;
 /// # Errors
 /// If the weights or the file cannot be used.
 pub fn run(args: &Predict) -> Result<()> {
-    let (card, tensors) = weights::read(&args.dir.join(WEIGHTS))?;
+    let (card, stored) = weights::read(&args.dir.join(WEIGHTS))?;
     let scaler = &card.scaler;
     let plan =
         Plan { cell: card.cell, n_inputs: scaler.n_inputs(), hidden: card.hidden, seed: card.seed };
-    let network = Forecaster::load(&plan, tensors)
+    let network = Forecaster::load(&plan, &stored)
         .with_context(|| format!("cannot use the weights {}", args.dir.join(WEIGHTS).display()))?;
     let named = scaler.columns.iter().map(|scale| scale.name.clone()).collect();
     let table = crate::read_table(&args.file, &Wanted { named, others: false })?;

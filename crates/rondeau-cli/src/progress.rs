@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rondeau::train::{Epoch, Observer, StepDone};
 
 /// How training is shown, on stderr.
 #[derive(Debug)]
@@ -21,19 +22,36 @@ pub struct Plan {
     pub n_epochs: usize,
     /// The minibatches of an epoch.
     pub n_batches: usize,
+    /// The windows of a minibatch.
+    pub batch: usize,
 }
 
 /// An epoch that is done.
 #[derive(Clone, Copy, Debug)]
-pub struct EpochDone {
+struct EpochDone {
     /// Its number, from 1.
-    pub epoch: usize,
+    epoch: usize,
     /// The mean loss over its minibatches.
-    pub train_loss: f64,
+    train_loss: f64,
     /// The loss over the validation span after it.
-    pub validation_loss: f64,
+    validation_loss: f64,
     /// The lowest validation loss so far.
-    pub best_loss: f64,
+    best_loss: f64,
+}
+
+impl Observer for Progress {
+    fn step(&mut self, _: StepDone<'_>) {
+        self.batch();
+    }
+
+    fn epoch(&mut self, done: &Epoch, best_loss: f64) {
+        self.told(EpochDone {
+            epoch: done.epoch as usize,
+            train_loss: done.metrics.first().map_or(f64::NAN, |(_, loss)| *loss),
+            validation_loss: done.value(),
+            best_loss,
+        });
+    }
 }
 
 #[derive(Debug)]
@@ -56,16 +74,16 @@ impl Progress {
         Progress { shown, plan, started: Instant::now(), n_sequences: 0 }
     }
 
-    /// Tells that a minibatch of so many sequences is done.
-    pub fn batch(&mut self, n_sequences: usize) {
-        self.n_sequences += n_sequences as u64;
+    /// Tells that a minibatch is done.
+    fn batch(&mut self) {
+        self.n_sequences += self.plan.batch as u64;
         if let Shown::Bar(bar) = &self.shown {
             bar.inc(1);
         }
     }
 
     /// Tells that an epoch is done.
-    pub fn epoch(&mut self, done: EpochDone) {
+    fn told(&mut self, done: EpochDone) {
         let pace = self.pace(done.epoch);
         match &self.shown {
             Shown::Bar(bar) => bar.set_message(short_line(self.plan, done, pace)),
@@ -168,7 +186,7 @@ mod tests {
         let done = EpochDone { epoch: 7, train_loss: 0.5, validation_loss: 0.25, best_loss: 0.125 };
         let pace = Pace { per_second: 12_345.6, left: Duration::from_secs(83) };
         insta::assert_snapshot!(
-            line(Plan { n_epochs: 200, n_batches: 3 }, done, pace),
+            line(Plan { n_epochs: 200, n_batches: 3, batch: 32 }, done, pace),
             @"epoch   7/200  train 0.5000  validation 0.2500 (best 0.1250)  12346 sequences/s  at most 1:23 left"
         );
     }
@@ -178,7 +196,7 @@ mod tests {
         let done =
             EpochDone { epoch: 107, train_loss: 0.5, validation_loss: 0.25, best_loss: 0.125 };
         let pace = Pace { per_second: 123_456.0, left: Duration::from_secs(3599) };
-        let text = short_line(Plan { n_epochs: 200, n_batches: 3 }, done, pace);
+        let text = short_line(Plan { n_epochs: 200, n_batches: 3, batch: 32 }, done, pace);
         insta::assert_snapshot!(text, @"epoch 107/200  train 0.5000  valid 0.2500  123456 seq/s  59:59 left");
         assert!(11 + text.len() <= 80, "{}", text.len());
     }

@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
+use rondeau::io::atomic;
 
 use crate::args::Train;
 use crate::baseline::{Score, baselines};
 use crate::data::{Calendar, Limits, Prepared, SEATTLE_WEATHER, Source, Table, Wanted, prepare};
-use crate::files::{Output, prepare_directory, write_all};
-use crate::fit::{Fitted, Forecasts, Schedule, fit, forecast_rows, last_value_loss};
-use crate::interrupt::Interrupt;
+use crate::fit::{Fitted, Forecasts, Schedule, forecast_rows, last_value_loss};
+use crate::interrupt;
 use crate::model::{self, Forecaster};
 use crate::progress::Progress;
 use crate::report::{
@@ -50,7 +50,7 @@ pub fn run(args: &Train) -> Result<()> {
         args.window,
         data.n_inputs()
     );
-    prepare_directory(&args.out, &FILES)?;
+    atomic::prepare(&args.out, &FILES).map_err(elsewhere)?;
 
     let started = Instant::now();
     let plan = model::Plan {
@@ -84,11 +84,9 @@ fn train(
     schedule: Schedule,
     network: &mut Forecaster,
 ) -> Result<Fitted> {
-    let interrupt = Interrupt::install()?;
-    let n_train = data.split.train.len();
-    let mut progress = Progress::start(args.quiet, schedule.plan(n_train));
-    let shuffled = |epoch| model::permutation(args.seed, epoch, n_train);
-    let fitted = fit(network, data, schedule, shuffled, &mut progress, &interrupt)?;
+    let stop = interrupt::install()?;
+    let mut progress = Progress::start(args.quiet, schedule.plan(data.split.train.len()));
+    let fitted = network.train(data, schedule, &mut progress, stop)?;
     let why = match fitted.stopped {
         Stopped::NoProgress => format!("stopped: no better for {} epochs", args.patience),
         Stopped::AllEpochs => "all epochs are done".to_owned(),
@@ -121,7 +119,7 @@ fn conclude(
         score: Score::of(&b.forecasts, truth),
     };
     let target = data.scaler.target().name.clone();
-    let tensors = network.tensors()?;
+    let weights = network.weights()?;
     let outcome = Outcome {
         target: target.clone(),
         inputs: data.scaler.input_names(),
@@ -129,7 +127,7 @@ fn conclude(
         hidden: args.hidden,
         window: args.window,
         seed: args.seed,
-        n_weights: tensors.iter().map(|tensor| tensor.values.len()).sum(),
+        n_weights: weights.arrays().iter().map(|(_, array)| array.size()).sum(),
         rows: PartSizes {
             all: table.n_rows,
             train: data.split.train.len(),
@@ -169,15 +167,19 @@ fn conclude(
         loss_svg(&fitted.losses, fitted.best_epoch, last_value, &network_name).into_bytes(),
         span.forecast_svg().into_bytes(),
         span.hidden_svg().into_bytes(),
-        encode(&card, &tensors)?,
+        encode(&card, weights)?,
     ];
-    let outputs: Vec<Output> =
-        FILES.into_iter().zip(contents).map(|(name, bytes)| Output { name, bytes }).collect();
-    write_all(&args.out, &outputs)?;
+    let files = FILES.into_iter().zip(contents.iter().map(Vec::as_slice));
+    atomic::write_all(&args.out, &files.collect::<Vec<_>>()).map_err(elsewhere)?;
     if args.json {
         return crate::print(format!("{}\n", serde_json::to_string_pretty(&outcome)?).as_bytes());
     }
     crate::print(outcome.text().as_bytes())
+}
+
+/// A directory that cannot be written to.
+fn elsewhere(error: rondeau::Error) -> anyhow::Error {
+    anyhow!("{error}\nhelp: make room there, or write elsewhere (--out)")
 }
 
 /// Forecasts in the target's units, from the normalised changes into the rows from `first` on.

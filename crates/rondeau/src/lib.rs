@@ -29,10 +29,9 @@
 //! - [`jit()`], [`grad()`], [`vmap()`], [`jvp()`], [`vjp()`], [`checkpoint`] transform functions of
 //!   trees, in any order and depth; their results are called by `call`, and used inside other
 //!   functions by `apply`.
+//! - [`random`] has keys and draws, with the bits of JAX.
 //! - [`io`] reads and writes arrays and checkpoints; [`train`] runs an update over batches, and goes
 //!   on after a crash with the same bits.
-//! - [`random`] has keys and draws, with the bits of JAX; [`nn`] cells, layers and losses, and the
-//!   weights of other frameworks; [`optim`] optimizers and learning rates.
 //! - A mistake travels inside of arrays and comes out as an [`Error`] where values leave.
 //!
 //! # The rooms
@@ -50,7 +49,7 @@
 //! | [`compile`] | program to the machine's code: kernels, their order, their memory |
 //! | [`run`] | code and buffers to buffers: [`run::Executable`], [`run::Engine`] |
 //! | [`tree`], [`buffer`], [`error`] | below everything: structure, host data, mistakes |
-//! | [`random`], [`nn`], [`optim`], [`io`], [`train`] | above everything: could have been written by a user |
+//! | [`random`], [`io`], [`train`] | above everything: could have been written by a user |
 //!
 //! The code that all of this ends in, and everything `unsafe`, is the crate `rondeau-machine`.
 #![forbid(unsafe_code)]

@@ -67,7 +67,7 @@ const ROOMS: &[Room] = &[
     Room { name: "nn", uses: &[ROOT, "tree", "error", "random"] },
     Room { name: "optim", uses: &[ROOT, "tree", "error"] },
     Room { name: "io", uses: &[ROOT, "tree", "error", "buffer"] },
-    Room { name: "train", uses: &[ROOT, "tree", "error", "random", "nn", "optim", "io"] },
+    Room { name: "train", uses: &[ROOT, "tree", "error", "buffer", "random", "nn", "optim", "io"] },
 ];
 
 /// A part of `std` that reaches out of the program, and the rooms that may use it.

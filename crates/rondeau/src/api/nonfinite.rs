@@ -414,10 +414,14 @@ fn summary(buffer: &Buffer) -> String {
     }
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let shown = |x: f64| match buffer.dtype() {
+        DType::F32 => format!("{:?}", x as f32),
+        _ => format!("{x:?}"),
+    };
     match values.len() {
         0 => aval.to_string(),
-        1 => format!("{aval}: {least}"),
-        _ => format!("{aval} from {least} to {greatest}"),
+        1 => format!("{aval}: {}", shown(least)),
+        _ => format!("{aval} from {} to {}", shown(least), shown(greatest)),
     }
 }
 

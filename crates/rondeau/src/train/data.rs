@@ -1,6 +1,7 @@
 //! Where batches come from.
 
-use crate::{Array, Error, Result, Tree, tree};
+use crate::buffer::{Buffer, Element};
+use crate::{Array, DType, Error, Result, Shape, Tree, tree};
 
 /// Numbered examples, of which batches are made. The same rows must always give the same batch: a
 /// run that is gone on with asks for what it would have asked for.
@@ -39,6 +40,7 @@ pub trait Data {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Rows<T> {
+    /// Each lies in memory row after row.
     arrays: T,
     n: usize,
 }
@@ -51,12 +53,16 @@ impl<T: Tree> Rows<T> {
     pub fn of(arrays: T) -> Result<Rows<T>> {
         let mut n_rows = Vec::new();
         let mut lines = Vec::new();
+        let mut dense = Vec::new();
         for (path, leaf) in tree::leaves_with_paths(&arrays) {
             lines.push(format!("{path} is {}", leaf.aval()?));
             n_rows.push(leaf.shape().first().copied());
+            dense.push(Array::from_buffer(leaf.buffer()?.to_dense()));
         }
         match n_rows.first() {
-            Some(&Some(n)) if n_rows.iter().all(|&rows| rows == Some(n)) => Ok(Rows { arrays, n }),
+            Some(&Some(n)) if n_rows.iter().all(|&rows| rows == Some(n)) => {
+                Ok(Rows { arrays: tree::rebuild(&arrays, dense), n })
+            }
             _ => Err(Error::rows_differ(&lines)),
         }
     }
@@ -70,11 +76,29 @@ impl<T: Tree> Data for Rows<T> {
     }
 
     fn batch(&self, rows: &[usize]) -> Result<T> {
-        let rows = Array::new([rows.len()], rows.iter().map(|&row| row as i32).collect());
-        let batch = tree::map(&self.arrays, |array| array.take(&rows, 0));
-        for leaf in tree::leaves(&batch) {
-            leaf.clone().ok()?;
+        let leaves = tree::leaves(&self.arrays).into_iter();
+        let leaves = leaves.map(|leaf| Ok(Array::from_buffer(take(leaf.buffer()?, rows))));
+        Ok(tree::rebuild(&self.arrays, leaves.collect::<Result<Vec<_>>>()?))
+    }
+}
+
+/// Some rows of an array, copied. `Array::take` would do the same number by number.
+fn take(array: &Buffer, rows: &[usize]) -> Buffer {
+    fn copy<T: Element>(array: &Buffer, rows: &[usize]) -> Buffer {
+        let row_shape = array.shape().without(0);
+        let n = row_shape.count();
+        let values = array.values::<T>();
+        let mut taken = Vec::with_capacity(rows.len() * n);
+        for &row in rows {
+            taken.extend_from_slice(&values[row * n..(row + 1) * n]);
         }
-        Ok(batch)
+        Buffer::new::<T>(Shape::prepend(&row_shape, rows.len()), taken)
+    }
+    match array.dtype() {
+        DType::F32 => copy::<f32>(array, rows),
+        DType::F64 => copy::<f64>(array, rows),
+        DType::I32 => copy::<i32>(array, rows),
+        DType::U32 => copy::<u32>(array, rows),
+        DType::Bool => copy::<bool>(array, rows),
     }
 }

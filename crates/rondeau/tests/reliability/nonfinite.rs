@@ -83,7 +83,24 @@ fn training_names_where_a_gradient_breaks() {
     help: take smaller steps or clip the gradient; to see where it begins, set `debug_nonfinite` and go on from the last checkpoint
     ");
     let error = run(Trainer::new(update).debug_nonfinite()).unwrap_err();
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @"
+    the parameter is not finite after step 2, in epoch 1
+      output 0 is NaN at []
+      `mul` makes NaN at [], in row 1 of 3 of scan
+      it reads f32[]: inf; f32[]: 0.0
+              | lambda a:f32[] b:f32[] c:f32[] d:f32[] .
+            0 | e:f32[] = mul a d
+        --> 1 | f:f32[] = mul e c
+            2 | g:f32[] = add b f
+              | in (a, g)
+      before that, `div` makes inf at [], in row 1 of 3 of scan
+      it reads f32[]: 0.5; f32[]: 0.0
+            0 | d:f32[] = mul a c
+            1 | e:f32[] = sqrt d
+        --> 2 | f:f32[] = div 0.5:f32 e
+            3 | g:f32[] = add b e
+              | in (g, f)
+    ");
 }
 
 #[test]
@@ -91,9 +108,26 @@ fn an_infinity_that_becomes_nan_is_told_too() {
     // h·x overflows at row 1, and at row 2 the infinity is taken from itself.
     let f = |xs: &Array| scan(|h, x| (h * x - h, ()), &Array::from(1.0_f32), xs).0;
     let found = find_nonfinite(f, (&Array::from([1e30_f32, 1e30, 2.0, 1.0]),)).unwrap().unwrap();
-    insta::assert_snapshot!(found, @"");
+    insta::assert_snapshot!(found, @"
+    the output is NaN at []
+    `sub` makes NaN at [], in row 2 of 4 of scan
+    it reads f32[]: inf; f32[]: inf
+            | lambda a:f32[] b:f32[] .
+          0 | c:f32[] = mul a b
+      --> 1 | d:f32[] = sub c a
+            | in (d,)
+    before that, `mul` makes inf at [], in row 1 of 4 of scan
+    it reads f32[]: 1e30; f32[]: 1e30
+            | lambda a:f32[] b:f32[] .
+      --> 0 | c:f32[] = mul a b
+          1 | d:f32[] = sub c a
+            | in (d,)
+    ");
     let given = find_nonfinite(|x: &Array| x * 2.0, (&Array::from([1.0_f32, f32::NAN]),));
-    insta::assert_snapshot!(given.unwrap().unwrap(), @"");
+    insta::assert_snapshot!(given.unwrap().unwrap(), @"
+    the output is NaN at [1]
+    the input 0 is not finite already
+    ");
     // Masks of -inf are no mistake.
     let masked = |x: &Array| {
         let mask = Array::from([true, false, true]);
