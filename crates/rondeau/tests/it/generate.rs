@@ -796,7 +796,7 @@ impl Generator {
 }
 
 /// The ordinary rule for cotangents, from the inputs as residuals; `None` if there is none.
-fn custom_vjp(body: &Program, n_consts: usize, by: &[bool]) -> Option<CallKind> {
+pub(crate) fn custom_vjp(body: &Program, n_consts: usize, by: &[bool]) -> Option<CallKind> {
     let avals = body.input_avals();
     let mut forward = Builder::new();
     let inputs = forward.inputs(&avals);

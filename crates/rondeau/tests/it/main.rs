@@ -3,6 +3,7 @@
 mod bad_input;
 mod corners;
 mod corpus;
+mod differ;
 mod engines;
 mod errors;
 mod examples;
