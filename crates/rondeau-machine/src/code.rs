@@ -40,7 +40,8 @@
 //! **Control.** [`Stmt::Loop`] repeats its body; it adds one level, outermost is level 0, so `advance` has one
 //! entry an enclosing loop (missing entries are 0). A loop over a batch dimension is as good as a loop over time.
 //! [`Stmt::While`] and [`Stmt::Switch`] choose by data in buffers and add no level. The carry of a `While` is
-//! updated in place: the body computes the new one elsewhere and copies it.
+//! updated in place: the body computes the new one elsewhere and copies it. [`Stmt::Parallel`] stands only at the
+//! top of a code, outside of loops and branches.
 //!
 //! # Meaning, bit for bit
 //!
@@ -55,6 +56,11 @@
 //! Statements run one after the other; within one kernel points run in any order. So a store must not touch what
 //! another point of the same kernel loads or stores: `check` accepts a store that lies exactly on a load or that
 //! it can see to be disjoint. A `source` or `weights` must be disjoint from all stores of its kernel.
+//!
+//! Parts of a [`Stmt::Parallel`] run in any order and at the same time, each through all of its own loops. So
+//! what one part writes no other part may touch, in whichever steps the two are. `check` sees that where the
+//! bytes lie in ranges that do not overlap, or, of data laid out `[time, batch, hidden]`, in other rows of the
+//! batch: for a number of bytes `M`, such as `batch * hidden * 4`, in residues modulo `M` that do not overlap.
 
 use std::sync::Arc;
 
@@ -63,6 +69,9 @@ pub use crate::gemm::Order;
 
 /// The most dimensions of a kernel's iteration space.
 pub const MAX_DIMS: usize = 6;
+
+/// The most parts of a [`Stmt::Parallel`].
+pub const MAX_PARTS: usize = 16;
 
 /// The bytes of one block of packed weights, and the best alignment of a buffer.
 pub const BLOCK_BYTES: usize = 64;
@@ -193,6 +202,9 @@ pub enum Stmt {
     Switch(Switch),
     /// Shows a value to the caller.
     Tap(Tap),
+    /// Runs bodies at the same time: at least one, at most [`MAX_PARTS`], without taps. What one of them writes
+    /// no other may touch.
+    Parallel(Vec<Vec<Stmt>>),
 }
 
 impl Stmt {
@@ -253,6 +265,7 @@ impl Stmt {
                 k.branches.iter().flatten().for_each(|stmt| stmt.views(f));
             }
             Stmt::Tap(k) => f(&k.view, false),
+            Stmt::Parallel(parts) => parts.iter().flatten().for_each(|stmt| stmt.views(f)),
         }
     }
 }

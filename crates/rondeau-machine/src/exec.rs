@@ -59,6 +59,7 @@ struct Layout {
     scratch: usize,
     bases: usize,
     steps: usize,
+    lanes: vm::Lanes,
     bytes: usize,
 }
 
@@ -203,6 +204,8 @@ impl Executable {
             scratch: start.wrapping_add(self.layout.scratch),
             pool: self.constants.address().wrapping_add(self.pool),
             level: self.level,
+            code: self.native.as_ref().map_or(ptr::null(), Native::start),
+            lanes: self.layout.lanes,
             taps,
             panic: Cell::new(None),
         };
@@ -261,11 +264,17 @@ fn place(code: &Code, plan: &vm::Plan) -> (Vec<Source>, Arena, usize) {
 impl Layout {
     fn new(needs: &Needs, plan: &vm::Plan, n_buffers: usize) -> Layout {
         let scratch = needs.arena_bytes.next_multiple_of(BLOCK_BYTES);
-        let bases = scratch + plan.scratch_bytes.next_multiple_of(BLOCK_BYTES);
+        let lanes = vm::Lanes {
+            // Kernels may write a block beyond the end of a product's sums.
+            scratch: plan.scratch_bytes.next_multiple_of(BLOCK_BYTES) + BLOCK_BYTES,
+            // A pair of cache lines, which no other thread writes to.
+            steps: (needs.n_levels * size_of::<usize>()).next_multiple_of(2 * BLOCK_BYTES),
+        };
+        let bases = scratch + plan.n_lanes * lanes.scratch;
         let steps = bases + n_buffers * size_of::<*mut u8>();
-        // Kernels may write a block beyond the end of a product's sums.
-        let bytes = steps + needs.n_levels * size_of::<usize>() + BLOCK_BYTES;
-        Layout { scratch, bases, steps, bytes }
+        let steps = steps.next_multiple_of(2 * BLOCK_BYTES);
+        let bytes = steps + plan.n_lanes * lanes.steps;
+        Layout { scratch, bases, steps, lanes, bytes }
     }
 }
 
@@ -330,6 +339,10 @@ impl Native {
     }
 
     fn explain(&self) -> String {
+        match *self {}
+    }
+
+    fn start(&self) -> *const u8 {
         match *self {}
     }
 

@@ -20,6 +20,7 @@ pub mod dag;
 mod exec;
 pub mod gemm;
 pub mod math;
+mod pool;
 mod real;
 mod scalar;
 #[cfg(test)]
@@ -32,4 +33,5 @@ pub use arena::Arena;
 pub use exec::{
     CallError, Element, Executable, Executor, Tapped, as_bytes, as_bytes_mut, requested_executor,
 };
+pub use pool::{available_threads, requested_threads};
 pub use real::Real;
