@@ -302,7 +302,7 @@ fn measure(workload: &Workload, engine: Engine, budget: Duration, check: bool) -
         inputs,
         hidden,
         batch: (batch > 0).then_some(batch),
-        threads: 1,
+        threads: rondeau::run::threads()?,
         median_us: us,
         ns_per_step: us * 1e3 / steps as f64,
         compile_ms,

@@ -268,6 +268,74 @@ impl Stmt {
             Stmt::Parallel(parts) => parts.iter().flatten().for_each(|stmt| stmt.views(f)),
         }
     }
+
+    /// Calls `f` with every view of the statement and of those inside it, in the order of [`Stmt::views`].
+    pub fn views_mut(&mut self, f: &mut dyn FnMut(&mut View)) {
+        match self {
+            Stmt::Map(k) => {
+                k.loads.iter_mut().chain(k.stores.iter_mut().map(|store| &mut store.to)).for_each(f)
+            }
+            Stmt::Mat(k) => {
+                for product in &mut k.products {
+                    f(&mut product.source);
+                    match &mut product.weights {
+                        Weights::Packed(view, _) | Weights::Strided(view) => f(view),
+                    }
+                }
+                k.loads.iter_mut().chain(k.stores.iter_mut().map(|store| &mut store.to)).for_each(f)
+            }
+            Stmt::Pack(k) => [&mut k.from, &mut k.to].into_iter().for_each(f),
+            Stmt::Gemm(k) => {
+                [&mut k.a, &mut k.b].into_iter().chain(&mut k.init).chain([&mut k.to]).for_each(f)
+            }
+            Stmt::Reduce(k) => {
+                k.loads.iter_mut().chain(k.outputs.iter_mut().map(|out| &mut out.to)).for_each(f)
+            }
+            Stmt::Cumulative(k) => [&mut k.from, &mut k.to].into_iter().for_each(f),
+            Stmt::Sort(k) => {
+                [&mut k.from].into_iter().chain(&mut k.to).chain(&mut k.to_indices).for_each(f)
+            }
+            Stmt::Gather(k) => {
+                let indices = k.indices.iter_mut().map(|index| &mut index.view);
+                indices.chain([&mut k.from, &mut k.to]).for_each(f)
+            }
+            Stmt::Scatter(k) => {
+                let indices = k.indices.iter_mut().map(|index| &mut index.view);
+                indices.chain([&mut k.from, &mut k.to]).for_each(f)
+            }
+            Stmt::Loop(k) => k.body.iter_mut().for_each(|stmt| stmt.views_mut(f)),
+            Stmt::While(k) => {
+                f(&mut k.flag);
+                k.cond.iter_mut().chain(&mut k.body).for_each(|stmt| stmt.views_mut(f));
+            }
+            Stmt::Switch(k) => {
+                f(&mut k.index);
+                k.branches.iter_mut().flatten().for_each(|stmt| stmt.views_mut(f));
+            }
+            Stmt::Tap(k) => f(&mut k.view),
+            Stmt::Parallel(parts) => parts.iter_mut().flatten().for_each(|stmt| stmt.views_mut(f)),
+        }
+    }
+
+    /// Calls `f` with every DAG of the statement and of those inside it.
+    pub fn dags<'a>(&'a self, f: &mut dyn FnMut(&'a [Node])) {
+        match self {
+            Stmt::Map(k) => f(&k.dag),
+            Stmt::Mat(k) => f(&k.dag),
+            Stmt::Reduce(k) => f(&k.dag),
+            Stmt::Loop(k) => k.body.iter().for_each(|stmt| stmt.dags(f)),
+            Stmt::While(k) => k.cond.iter().chain(&k.body).for_each(|stmt| stmt.dags(f)),
+            Stmt::Switch(k) => k.branches.iter().flatten().for_each(|stmt| stmt.dags(f)),
+            Stmt::Parallel(parts) => parts.iter().flatten().for_each(|stmt| stmt.dags(f)),
+            Stmt::Pack(_)
+            | Stmt::Gemm(_)
+            | Stmt::Cumulative(_)
+            | Stmt::Sort(_)
+            | Stmt::Gather(_)
+            | Stmt::Scatter(_)
+            | Stmt::Tap(_) => {}
+        }
+    }
 }
 
 /// Elementwise arithmetic over an iteration space.

@@ -1,7 +1,8 @@
 //! Buffers: what is given, what is returned, and temporaries, which share one arena.
 //!
 //! A temporary lives from the statement that first names it to the last one that does. If a loop
-//! names one that is older than the loop, it lives until the loop ends.
+//! names one that is older than the loop, it lives until the loop ends. Those that parts name which
+//! run at the same time are kept apart for all of their lives, since no part waits for another.
 
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub(super) struct Memory {
     now: usize,
     /// When the loops began that are being written.
     loops: Vec<usize>,
+    /// How many sets of buffers are kept apart.
+    n_sets: usize,
 }
 
 #[derive(Debug)]
@@ -28,11 +31,22 @@ struct Known {
     last: usize,
     /// How many loops and branches enclose the statement that made it.
     scope: usize,
+    /// The sets whose buffers share no memory.
+    sets: Vec<usize>,
+}
+
+impl Known {
+    /// Whether both may not be in one place.
+    fn collides(&self, other: &Known) -> bool {
+        let at_once = self.born <= other.last && other.born <= self.last;
+        at_once || self.sets.iter().any(|set| other.sets.contains(set))
+    }
 }
 
 impl Memory {
     fn add(&mut self, bytes: usize, place: Option<Place>, scope: usize) -> BufferId {
-        self.buffers.push(Known { bytes, place, born: self.now, last: self.now, scope });
+        let (born, last) = (self.now, self.now);
+        self.buffers.push(Known { bytes, place, born, last, scope, sets: vec![] });
         BufferId((self.buffers.len() - 1) as u32)
     }
 
@@ -103,6 +117,25 @@ impl Memory {
         }
     }
 
+    /// None of these buffers may share memory with another one of them, whenever they live.
+    pub(super) fn keep_apart(&mut self, buffers: impl IntoIterator<Item = BufferId>) {
+        for buffer in buffers {
+            self.buffers[buffer.0 as usize].sets.push(self.n_sets);
+        }
+        self.n_sets += 1;
+    }
+
+    /// The buffers, with a place for each temporary that it shares with no other.
+    pub(super) fn side_by_side(&self) -> Vec<Buffer> {
+        let mut end = 0;
+        let place = |known: &Known| {
+            let start = end;
+            end += known.bytes.next_multiple_of(BLOCK_BYTES);
+            Buffer { bytes: known.bytes, place: known.place.clone().unwrap_or(Place::Arena(start)) }
+        };
+        self.buffers.iter().map(place).collect()
+    }
+
     /// The buffers, with a place in the arena for each temporary: the first gap that is free for
     /// all of its life.
     pub(super) fn finish(self) -> Vec<Buffer> {
@@ -117,10 +150,7 @@ impl Memory {
             let bytes = known.bytes.next_multiple_of(BLOCK_BYTES);
             let mut taken: Vec<(usize, usize)> = placed
                 .iter()
-                .filter(|&&(j, ..)| {
-                    let other = &self.buffers[j];
-                    other.born <= known.last && known.born <= other.last
-                })
+                .filter(|&&(j, ..)| known.collides(&self.buffers[j]))
                 .map(|&(_, start, end)| (start, end))
                 .collect();
             taken.sort_unstable();

@@ -2,8 +2,8 @@
 //! value lives. The language of the code is `rondeau_machine`'s.
 //!
 //! The way through: `flatten` removes calls; `cluster` groups the equations of a body into kernels;
-//! `lower` writes each kernel, with the help of `expr` (arithmetic) and `place` (views); `memory`
-//! lays temporaries out in one arena.
+//! `lower` writes each kernel, with the help of `expr` (arithmetic) and `place` (views); `split`
+//! divides what is worth it between threads; `memory` lays temporaries out in one arena.
 
 mod cluster;
 mod expr;
@@ -11,6 +11,7 @@ mod flatten;
 mod lower;
 mod memory;
 mod place;
+mod split;
 
 use std::sync::Arc;
 
@@ -49,8 +50,9 @@ pub struct TapPart {
     pub aval: Option<Aval>,
 }
 
-/// Lowers an optimized program.
-pub fn compile(program: &Program) -> Compiled {
+/// Lowers an optimized program, for calls that run on up to `n_threads` threads. The number changes
+/// who computes a value, never its bits.
+pub fn compile(program: &Program, n_threads: usize) -> Compiled {
     let (inputs, outputs) = (program.input_avals(), program.output_avals());
     let mut lowerer = Lowerer::new();
     let values: Vec<Value> = inputs
@@ -64,7 +66,8 @@ pub fn compile(program: &Program) -> Compiled {
         .map(|(i, aval)| vec![lowerer.memory.external(Place::Output(i), aval)])
         .collect();
     let body = lowerer.top(program, values, targets);
-    let Lowerer { memory, taps, notes, .. } = lowerer;
+    let Lowerer { mut memory, taps, mut notes, .. } = lowerer;
+    let body = split::split(body, &mut memory, n_threads, &mut notes);
     let buffers = memory.finish();
     Compiled { code: Code { buffers, body }, inputs, outputs, taps, notes }
 }

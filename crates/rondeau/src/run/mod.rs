@@ -2,6 +2,8 @@
 
 mod engine;
 mod executable;
+mod threads;
 
 pub use engine::Engine;
 pub use executable::Executable;
+pub use threads::{MAX_THREADS, threads};
