@@ -76,6 +76,14 @@ impl Memory {
         buffer
     }
 
+    /// Memory that is shared with nothing.
+    pub(super) fn lasting(&mut self, bytes: usize) -> BufferId {
+        let buffer = self.add(bytes, None, 0);
+        let known = &mut self.buffers[buffer.0 as usize];
+        (known.born, known.last) = (0, usize::MAX);
+        buffer
+    }
+
     /// Memory with these bytes in it.
     pub(super) fn constant(&mut self, bytes: Vec<u8>, aval: &Aval) -> View {
         let place = Place::Constant(Arc::from(bytes));

@@ -3,9 +3,10 @@
 //!
 //! The way through: `flatten` removes calls; `cluster` groups the equations of a body into kernels;
 //! `lower` writes each kernel, with the help of `expr` (arithmetic) and `place` (views); `split`
-//! divides what is worth it between threads; `memory` lays temporaries out in one arena.
+//! divides what is worth it between threads, with the help of `cut`; `memory` lays temporaries out in one arena.
 
 mod cluster;
+mod cut;
 mod expr;
 mod flatten;
 mod lower;

@@ -1,27 +1,32 @@
 //! Work for several threads: statements at the top that take long become parts that run at the
 //! same time.
 //!
-//! A statement is cut along something that it does for each of a number of *rows*: the examples
-//! of a batch, through all steps of a loop; the rows of a product; a dimension of a map. Every
-//! statement of a loop must have the same rows, and each buffer that the loop writes must have
-//! one distance from row to row, so that all that belongs to a row goes to one part. Sums stay
-//! whole, and in their order, so that no bit depends on the number of parts.
+//! A statement is cut along *rows*, see [`cut`](super::cut). Loops are cut first. The rows of a
+//! loop are those of a batch, and a buffer that it reads or writes has its rows at some distance
+//! from each other. Statements around it that touch the same buffers are then cut by the same
+//! rows, so that a thread finds what it wrote itself: to fetch it from another processor takes
+//! longer than to compute it. A product of all steps `[time·batch, depth]·[depth, outputs]`
+//! becomes a loop over time for that.
 //!
 //! The machine's check has the last word on whether parts stay apart. What it would refuse stays
 //! whole.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::ops::Range;
 
 use rondeau_machine::code::{
-    Binary, Buffer, BufferId, Code, Loop, MAX_PARTS, Node, Stmt, Unary, View,
+    Binary, Buffer, BufferId, Code, Gemm, Loop, MAX_DIMS, MAX_PARTS, Mat, Node, Pack, Packed,
+    Product, Stmt, Store, Unary, Val, View, Weights,
 };
 
+use super::cut::{Cutter, Surface, ranges};
 use super::memory::Memory;
 
-/// The least estimated time of a part, in nanoseconds; to start it and to wait for it takes some
-/// microseconds if the other thread is awake, and tens of them if it sleeps.
-const PART_NS: f64 = 40_000.0;
+/// The least estimated time of a part of the first statement that is cut, in nanoseconds: to wake
+/// a thread takes some tens of microseconds.
+const FIRST_NS: f64 = 40_000.0;
+
+/// The same for others, which find the threads awake and their data with them.
+const NEXT_NS: f64 = 10_000.0;
 
 /// Rows that a kernel with weights computes together, for each weight that it reads.
 const MAT_ROWS: usize = 4;
@@ -36,72 +41,201 @@ pub(super) fn split(
     n_threads: usize,
     notes: &mut Vec<String>,
 ) -> Vec<Stmt> {
-    if stmts.iter().all(|stmt| n_parts_for(stmt, n_threads) < 2) {
+    if stmts.iter().all(|stmt| n_parts_for(stmt, n_threads, FIRST_NS) < 2) {
         return stmts;
     }
-    let buffers = memory.side_by_side();
-    let mut divide = |stmt: Stmt| {
-        let Some((rows, parts)) = parts(&stmt, &buffers, n_parts_for(&stmt, n_threads)) else {
-            return stmt;
-        };
-        notes.push(format!("{} parts by {rows} rows: {}", parts.len(), name(&stmt)));
-        let mut named = BTreeSet::new();
-        stmt.views(&mut |view, _| {
-            named.insert(view.buffer);
-        });
-        memory.keep_apart(named);
-        Stmt::Parallel(parts)
-    };
-    stmts.into_iter().map(&mut divide).collect()
-}
-
-fn name(stmt: &Stmt) -> String {
-    match stmt {
-        Stmt::Map(k) => format!("map {:?}", k.dims),
-        Stmt::Mat(k) => format!("mat [{}, {}]", k.rows, k.cols),
-        Stmt::Pack(_) => "pack".to_owned(),
-        Stmt::Gemm(k) => format!("gemm [{}, {}]·[{}, {}]", k.m, k.k, k.k, k.n),
-        Stmt::Reduce(k) => format!("reduce {:?} over {:?}", k.dims, k.reduced),
-        Stmt::Cumulative(k) => format!("cumulative {:?}", k.dims),
-        Stmt::Sort(k) => format!("sort {:?}", k.dims),
-        Stmt::Gather(k) => format!("gather {:?}", k.dims),
-        Stmt::Scatter(k) => format!("scatter {:?}", k.dims),
-        Stmt::Loop(k) => format!("loop of {} steps", k.n_steps),
-        Stmt::While(_) => "while".to_owned(),
-        Stmt::Switch(_) => "switch".to_owned(),
-        Stmt::Tap(_) => "tap".to_owned(),
-        Stmt::Parallel(parts) => format!("{} parts", parts.len()),
-    }
-}
-
-fn n_parts_for(stmt: &Stmt, n_threads: usize) -> usize {
-    // The cast saturates, and a time that is no number is none.
-    ((estimated_ns(stmt) / PART_NS) as usize).min(n_threads).min(MAX_PARTS)
-}
-
-/// The parts of a statement, at most `n_parts`, and the number of rows that they share out.
-fn parts(stmt: &Stmt, buffers: &[Buffer], n_parts: usize) -> Option<(usize, Vec<Vec<Stmt>>)> {
-    if n_parts < 2 {
-        return None;
-    }
-    for (rows, least) in kinds_of_rows(stmt, n_parts) {
-        let n_parts = n_parts.min(rows.div_ceil(least));
-        if n_parts < 2 {
-            continue;
+    let mut splitter = Splitter { memory, n_threads, known: HashMap::new(), notes };
+    let mut done: Vec<Option<Vec<Stmt>>> = stmts.iter().map(|_| None).collect();
+    for (stmt, done) in stmts.iter().zip(&mut done) {
+        if matches!(stmt, Stmt::Loop(_)) {
+            *done = splitter.alone(stmt, FIRST_NS);
         }
-        for last_first in [false, true] {
-            let ranges = ranges(rows, n_parts);
-            let cut = ranges.into_iter().map(|range| {
-                Cutter::new(stmt, rows, range, last_first).stmt(stmt, 0).map(|stmt| vec![stmt])
-            });
-            let Some(parts) = cut.collect::<Option<Vec<_>>>() else { continue };
-            let body = vec![Stmt::Parallel(parts.clone())];
-            if (Code { buffers: buffers.to_vec(), body }).check().is_ok() {
-                return Some((rows, parts));
+    }
+    // From the last to the first: what a loop reads is written before it.
+    for (stmt, done) in stmts.iter().zip(&mut done).rev() {
+        if done.is_none() {
+            *done = splitter.beside(stmt).or_else(|| splitter.alone(stmt, NEXT_NS));
+        }
+    }
+    let all = stmts.into_iter().zip(done);
+    all.flat_map(|(stmt, done)| done.unwrap_or_else(|| vec![stmt])).collect()
+}
+
+fn n_parts_for(stmt: &Stmt, n_threads: usize, least_ns: f64) -> usize {
+    // The cast saturates, and a time that is no number is none.
+    ((estimated_ns(stmt) / least_ns) as usize).min(n_threads).min(MAX_PARTS)
+}
+
+/// How the rows of a buffer lie that a loop has been cut by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rows {
+    rows: usize,
+    /// Bytes from row to row.
+    pitch: i64,
+    n_parts: usize,
+}
+
+struct Splitter<'a> {
+    memory: &'a mut Memory,
+    n_threads: usize,
+    known: HashMap<BufferId, Rows>,
+    notes: &'a mut Vec<String>,
+}
+
+impl Splitter<'_> {
+    /// Cuts a statement by whatever rows it has.
+    fn alone(&mut self, stmt: &Stmt, least_ns: f64) -> Option<Vec<Stmt>> {
+        let n_parts = n_parts_for(stmt, self.n_threads, least_ns);
+        if n_parts < 2 {
+            return None;
+        }
+        let buffers = self.memory.side_by_side();
+        for (rows, least) in kinds_of_rows(stmt, n_parts) {
+            let n_parts = n_parts.min(rows.div_ceil(least));
+            if let Some(parts) = self.parts(stmt, rows, n_parts, &HashMap::new(), &buffers) {
+                return Some(vec![parts]);
             }
         }
+        None
     }
-    None
+
+    /// Cuts a statement by the rows that loops were cut by which touch the same buffers.
+    fn beside(&mut self, stmt: &Stmt) -> Option<Vec<Stmt>> {
+        if n_parts_for(stmt, self.n_threads, NEXT_NS) < 2 {
+            return None;
+        }
+        // Where a result goes matters most, since it has to be fetched to be written.
+        let (mut written, mut read) = (vec![], vec![]);
+        stmt.views(&mut |view, is_written| {
+            let rows = self.known.get(&view.buffer).copied();
+            if is_written { &mut written } else { &mut read }.extend(rows);
+        });
+        for rows in written.into_iter().chain(read) {
+            let mut pitches = HashMap::new();
+            stmt.views(&mut |view, _| {
+                if let Some(of_buffer) = self.known.get(&view.buffer)
+                    && of_buffer.rows == rows.rows
+                {
+                    pitches.insert(view.buffer, of_buffer.pitch);
+                }
+            });
+            let (setup, stmt) = match by_steps(stmt, &pitches, rows.rows, self.memory) {
+                Some(taken) => taken,
+                None => (None, stmt.clone()),
+            };
+            let buffers = self.memory.side_by_side();
+            if let Some(parts) = self.parts(&stmt, rows.rows, rows.n_parts, &pitches, &buffers) {
+                return Some(setup.into_iter().chain([parts]).collect());
+            }
+        }
+        None
+    }
+
+    /// The parts of a statement by these rows, if it has them, and their distances are `pitches`.
+    fn parts(
+        &mut self,
+        stmt: &Stmt,
+        rows: usize,
+        n_parts: usize,
+        pitches: &HashMap<BufferId, i64>,
+        buffers: &[Buffer],
+    ) -> Option<Stmt> {
+        if n_parts < 2 {
+            return None;
+        }
+        for last_first in [false, true] {
+            let mut found = HashMap::new();
+            let cut = ranges(rows, n_parts).into_iter().map(|range| {
+                let mut cutter = Cutter::new(stmt, rows, range, last_first, pitches);
+                let part = cutter.stmt(stmt, 0)?;
+                found = cutter.pitches();
+                Some(vec![part])
+            });
+            let Some(parts) = cut.collect::<Option<Vec<_>>>() else { continue };
+            let parallel = Stmt::Parallel(parts);
+            let code = Code { buffers: buffers.to_vec(), body: vec![parallel.clone()] };
+            if code.check().is_err() {
+                continue;
+            }
+            for (buffer, pitch) in found {
+                self.known.entry(buffer).or_insert(Rows { rows, pitch, n_parts });
+            }
+            self.notes.push(format!("{n_parts} parts by {rows} rows: {}", name(stmt)));
+            let mut named = BTreeSet::new();
+            stmt.views(&mut |view, _| {
+                named.insert(view.buffer);
+            });
+            self.memory.keep_apart(named);
+            return Some(parallel);
+        }
+        None
+    }
+}
+
+/// A statement over `[time·rows, ..]` with a dimension for time and one for rows; a product is a
+/// loop over time then, after its weights have been packed.
+fn by_steps(
+    stmt: &Stmt,
+    pitches: &HashMap<BufferId, i64>,
+    rows: usize,
+    memory: &mut Memory,
+) -> Option<(Option<Stmt>, Stmt)> {
+    let is_row = |view: &View, stride: i64| {
+        pitches.get(&view.buffer) == Some(&(stride * view.dtype.size() as i64))
+    };
+    let n_steps = |n: usize| (n > rows && n.is_multiple_of(rows)).then(|| n / rows);
+    match stmt {
+        Stmt::Gemm(k) if k.to.dtype.is_float() && is_row(&k.to, k.to.strides[0]) => {
+            let (pack, stmt) = mat_of(k, rows, n_steps(k.m)?, memory);
+            Some((Some(pack), stmt))
+        }
+        Stmt::Map(k) if k.dims.len() < MAX_DIMS => {
+            let counts = k.dag.iter().any(|node| matches!(node, Node::Iota { .. }));
+            let stores = || k.stores.iter().map(|store| &store.to);
+            let has_rows = |&d: &usize| {
+                let any = k.loads.iter().chain(stores()).any(|view| is_row(view, view.strides[d]));
+                any && n_steps(k.dims[d]).is_some()
+            };
+            let d = (0..k.dims.len()).find(has_rows).filter(|_| !counts)?;
+            let mut k = k.clone();
+            let n_steps = k.dims[d] / rows;
+            k.dims.splice(d..=d, [n_steps, rows]);
+            let stores = k.stores.iter_mut().map(|store| &mut store.to);
+            for view in k.loads.iter_mut().chain(stores) {
+                view.strides.insert(d, view.strides[d] * rows as i64);
+            }
+            Some((None, Stmt::Map(k)))
+        }
+        _ => None,
+    }
+}
+
+/// A product of `n_steps·rows` rows as a loop over steps, with the same sums: a chain for each.
+fn mat_of(k: &Gemm, rows: usize, n_steps: usize, memory: &mut Memory) -> (Stmt, Stmt) {
+    let layout = Packed::for_mat(k.to.dtype, k.k, k.n, rows, 1);
+    let packed = View::new(memory.lasting(layout.len() * k.to.dtype.size()), k.to.dtype);
+    let step = |view: &View| {
+        let by_step = view.strides[0] * rows as i64;
+        view.clone().advance(0, by_step)
+    };
+    let pack = Pack { layout, from: k.b.clone(), to: packed.clone() };
+    let product = Product {
+        depth: k.k,
+        source: step(&k.a),
+        weights: Weights::Packed(packed, layout),
+        init: k.init.as_ref().map(|_| 0),
+    };
+    let loads: Vec<View> = k.init.iter().map(step).collect();
+    let mat = Mat {
+        rows,
+        cols: k.n,
+        chains: 1,
+        products: vec![product],
+        loads,
+        dag: vec![Node::Product(0)],
+        stores: vec![Store { value: Val(0), to: step(&k.to) }],
+    };
+    (Stmt::Pack(pack), Stmt::Loop(Loop { n_steps, body: vec![Stmt::Mat(mat)] }))
 }
 
 /// The numbers of rows that a statement may have, best first, and how many a part needs at least.
@@ -134,235 +268,46 @@ fn sizes(stmt: &Stmt, level: usize, of_mats: &mut Vec<usize>, others: &mut Vec<u
     of_this.extend(Surface::of(stmt, level).into_iter().flat_map(|surface| surface.dims));
 }
 
-/// Even ranges of all rows, at the multiples that kernels like where there are many.
-fn ranges(rows: usize, n_parts: usize) -> Vec<Range<usize>> {
-    let unit = match rows / n_parts {
-        0..4 => 1,
-        4..64 => 4,
-        _ => 16,
-    };
-    let end = |i: usize| match i == n_parts {
-        true => rows,
-        false => (rows * i / n_parts).next_multiple_of(unit).min(rows),
-    };
-    let ranges = (0..n_parts).map(|i| end(i)..end(i + 1));
-    ranges.filter(|range| !range.is_empty()).collect()
-}
-
-/// Takes a range of rows from statements.
-struct Cutter {
-    rows: usize,
-    range: Range<usize>,
-    /// Tries dimensions from the innermost on.
-    last_first: bool,
-    /// What the whole statement writes.
-    written: HashSet<BufferId>,
-    /// Bytes from row to row of what is written, as far as they are known.
-    pitches: HashMap<BufferId, i64>,
-}
-
-/// What a statement can be cut along.
-struct Surface {
-    dims: Vec<usize>,
-    /// For each view, in the order of [`Stmt::views`], one stride for each of `dims`.
-    strides: Vec<Vec<i64>>,
-    /// The dimensions that are counted inside, from 0.
-    counted: Vec<usize>,
-}
-
-impl Cutter {
-    fn new(stmt: &Stmt, rows: usize, range: Range<usize>, last_first: bool) -> Cutter {
-        let mut written = HashSet::new();
-        stmt.views(&mut |view, is_written| {
-            if is_written {
-                written.insert(view.buffer);
-            }
-        });
-        Cutter { rows, range, last_first, written, pitches: HashMap::new() }
-    }
-
-    fn body(&mut self, stmts: &[Stmt], level: usize) -> Option<Vec<Stmt>> {
-        stmts.iter().map(|stmt| self.stmt(stmt, level)).collect()
-    }
-
-    /// The statement, which stands in `level` loops, for the rows of the range, if it has rows.
-    fn stmt(&mut self, stmt: &Stmt, level: usize) -> Option<Stmt> {
-        match stmt {
-            Stmt::Loop(k) => {
-                let known = self.pitches.clone();
-                if let Some(body) = self.body(&k.body, level + 1) {
-                    return Some(Stmt::Loop(Loop { body, ..k.clone() }));
-                }
-                self.pitches = known;
-            }
-            Stmt::While(k) => {
-                let mut k = k.clone();
-                k.cond = self.body(&k.cond, level)?;
-                k.body = self.body(&k.body, level)?;
-                return Some(Stmt::While(k));
-            }
-            Stmt::Switch(k) => {
-                let mut k = k.clone();
-                let branches = k.branches.iter().map(|branch| self.body(branch, level));
-                k.branches = branches.collect::<Option<_>>()?;
-                return Some(Stmt::Switch(k));
-            }
-            _ => {}
-        }
-        let surface = Surface::of(stmt, level)?;
-        let (dim, points) = self.along(stmt, &surface)?;
-        let (first, len) = (points * self.range.start, points * self.range.len());
-        if len == 1 && matches!(stmt, Stmt::Gemm(_)) {
-            // A product with a vector may be summed in another order.
-            return None;
-        }
-        let mut cut = stmt.clone();
-        let mut strides = surface.strides.iter();
-        cut.views_mut(&mut |view| {
-            let stride = strides.next().expect("internal: strides for each view")[dim];
-            view.offset += stride * first as i64;
-        });
-        *size_mut(&mut cut, dim)? = len;
-        Some(cut)
-    }
-
-    /// The dimension that has the rows, and how many of its points are a row.
-    fn along(&mut self, stmt: &Stmt, surface: &Surface) -> Option<(usize, usize)> {
-        let mut views: Vec<(BufferId, i64, bool)> = vec![];
-        stmt.views(&mut |view, is_written| {
-            views.push((view.buffer, view.dtype.size() as i64, is_written));
-        });
-        let mut dims: Vec<usize> = (0..surface.dims.len()).collect();
-        if self.last_first {
-            dims.reverse();
-        }
-        // A dimension of just the rows comes before one of which several points are a row.
-        dims.sort_by_key(|&dim| surface.dims[dim] != self.rows);
-        dims.into_iter().find_map(|dim| {
-            let size = surface.dims[dim];
-            if size == 0 || size % self.rows != 0 || surface.counted.contains(&dim) {
-                return None;
-            }
-            let points = size / self.rows;
-            let mut found = vec![];
-            for (&(buffer, bytes, _), strides) in views.iter().zip(&surface.strides) {
-                if !self.written.contains(&buffer) {
-                    continue;
-                }
-                let pitch = strides[dim] * points as i64 * bytes;
-                let known = self.pitches.get(&buffer).copied().unwrap_or(pitch);
-                if pitch == 0 || pitch != known {
-                    return None;
-                }
-                found.push((buffer, pitch));
-            }
-            self.pitches.extend(found);
-            Some((dim, points))
-        })
-    }
-}
-
-impl Surface {
-    /// None if the statement stays whole.
-    fn of(stmt: &Stmt, level: usize) -> Option<Surface> {
-        let (dims, strides): (&[usize], Vec<Vec<i64>>) = match stmt {
-            Stmt::Map(k) => (&k.dims, leading(stmt, k.dims.len())),
-            Stmt::Reduce(k) => (&k.dims, leading(stmt, k.dims.len())),
-            Stmt::Gather(k) => (&k.dims, leading(stmt, k.dims.len())),
-            Stmt::Scatter(k) => (&k.dims, leading(stmt, k.dims.len())),
-            Stmt::Cumulative(k) => without_last(&k.dims, stmt),
-            Stmt::Sort(k) => without_last(&k.dims, stmt),
-            Stmt::Mat(k) => {
-                let row = |view: &View| vec![view.strides[0]];
-                let products = k.products.iter().flat_map(|p| [row(&p.source), vec![0]]);
-                let stores = k.stores.iter().map(|store| row(&store.to));
-                let all = products.chain(k.loads.iter().map(row)).chain(stores).collect();
-                (&[k.rows], all)
-            }
-            Stmt::Gemm(k) => {
-                let mut all = vec![vec![k.a.strides[0], 0], vec![0, k.b.strides[1]]];
-                all.extend(k.init.iter().chain([&k.to]).map(|view| view.strides.clone()));
-                (&[k.m, k.n], all)
-            }
-            Stmt::Loop(k) => {
-                let mut all = vec![];
-                let mut alternates = false;
-                stmt.views(&mut |view, _| {
-                    let advance = view.advance.get(level).copied().unwrap_or_default();
-                    alternates |= advance.parity != 0;
-                    all.push(vec![advance.stride]);
-                });
-                if alternates {
-                    return None;
-                }
-                (&[k.n_steps], all)
-            }
-            Stmt::While(_) | Stmt::Switch(_) | Stmt::Pack(_) | Stmt::Tap(_) => return None,
-            Stmt::Parallel(_) => return None,
-        };
-        let is_loop = matches!(stmt, Stmt::Loop(_));
-        let mut counted = vec![];
-        stmt.dags(&mut |dag| {
-            counted.extend(dag.iter().filter_map(|node| match *node {
-                Node::Iota { dim, .. } if !is_loop => Some(dim as usize),
-                Node::Step { level: of, .. } if is_loop && of as usize == level => Some(0),
-                _ => None,
-            }));
-        });
-        Some(Surface { dims: dims.to_vec(), strides, counted })
-    }
-}
-
-/// The first strides of each view.
-fn leading(stmt: &Stmt, n: usize) -> Vec<Vec<i64>> {
-    let mut all = vec![];
-    stmt.views(&mut |view, _| all.push(view.strides[..n].to_vec()));
-    all
-}
-
-/// All dimensions but the last, which a statement runs along.
-fn without_last<'a>(dims: &'a [usize], stmt: &Stmt) -> (&'a [usize], Vec<Vec<i64>>) {
-    let n = dims.len().saturating_sub(1);
-    (&dims[..n], leading(stmt, n))
-}
-
-/// The size of a dimension of the [`Surface`].
-fn size_mut(stmt: &mut Stmt, dim: usize) -> Option<&mut usize> {
+fn name(stmt: &Stmt) -> String {
     match stmt {
-        Stmt::Map(k) => k.dims.get_mut(dim),
-        Stmt::Reduce(k) => k.dims.get_mut(dim),
-        Stmt::Gather(k) => k.dims.get_mut(dim),
-        Stmt::Scatter(k) => k.dims.get_mut(dim),
-        Stmt::Cumulative(k) => k.dims.get_mut(dim),
-        Stmt::Sort(k) => k.dims.get_mut(dim),
-        Stmt::Mat(k) => Some(&mut k.rows),
-        Stmt::Gemm(k) => Some(if dim == 0 { &mut k.m } else { &mut k.n }),
-        Stmt::Loop(k) => Some(&mut k.n_steps),
-        Stmt::While(_) | Stmt::Switch(_) | Stmt::Pack(_) | Stmt::Tap(_) => None,
-        Stmt::Parallel(_) => None,
+        Stmt::Map(k) => format!("map {:?}", k.dims),
+        Stmt::Mat(k) => format!("mat [{}, {}]", k.rows, k.cols),
+        Stmt::Pack(_) => "pack".to_owned(),
+        Stmt::Gemm(k) => format!("gemm [{}, {}]·[{}, {}]", k.m, k.k, k.k, k.n),
+        Stmt::Reduce(k) => format!("reduce {:?} over {:?}", k.dims, k.reduced),
+        Stmt::Cumulative(k) => format!("cumulative {:?}", k.dims),
+        Stmt::Sort(k) => format!("sort {:?}", k.dims),
+        Stmt::Gather(k) => format!("gather {:?}", k.dims),
+        Stmt::Scatter(k) => format!("scatter {:?}", k.dims),
+        Stmt::Loop(k) => format!("loop of {} steps", k.n_steps),
+        Stmt::While(_) => "while".to_owned(),
+        Stmt::Switch(_) => "switch".to_owned(),
+        Stmt::Tap(_) => "tap".to_owned(),
+        Stmt::Parallel(parts) => format!("{} parts", parts.len()),
     }
 }
+
 
 /// A rough estimate of how long a statement takes on one thread of a processor of today.
 fn estimated_ns(stmt: &Stmt) -> f64 {
     let points = |dims: &[usize]| dims.iter().map(|&n| n as f64).product::<f64>();
     // Sixteen numbers an instruction, some instructions a nanosecond; memory from the second cache.
     let elementwise = |dag: &[Node], n_views: usize| {
-        0.02 * dag.iter().map(instructions).sum::<f64>() + 0.1 * n_views as f64
+        0.02 * dag.iter().map(instructions).sum::<f64>() + 0.05 * n_views as f64
     };
     match stmt {
         Stmt::Map(k) => points(&k.dims) * elementwise(&k.dag, k.loads.len() + k.stores.len()),
         Stmt::Reduce(k) => {
-            let each = elementwise(&k.dag, k.loads.len()) + 0.1 * k.outputs.len() as f64;
+            let each = elementwise(&k.dag, k.loads.len()) + 0.05 * k.outputs.len() as f64;
             points(&k.dims) * points(&k.reduced) * each
         }
         Stmt::Mat(k) => {
             let depth: usize = k.products.iter().map(|product| product.depth).sum();
-            let each = elementwise(&k.dag, k.loads.len() + k.stores.len()) + 0.02 * depth as f64;
+            let each = elementwise(&k.dag, k.loads.len() + k.stores.len()) + 0.01 * depth as f64;
             points(&[k.rows, k.cols]) * each
         }
         Stmt::Gemm(k) => {
-            let each = if k.to.dtype.is_float() { 0.02 } else { 0.5 };
+            let each = if k.to.dtype.is_float() { 0.01 } else { 0.5 };
             points(&[k.m, k.n, k.k]) * each
         }
         Stmt::Pack(k) => points(&[k.layout.depth, k.layout.cols]),
