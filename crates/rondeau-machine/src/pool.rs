@@ -6,22 +6,25 @@
 //! # How a job is handed over
 //! Each worker has a [`Seat`] that holds a pointer: null while there is nothing to do, a [`Job`] that is offered,
 //! or [`TAKEN`]. The caller writes its job, which lies on its stack, to the seats, and works too: caller and
-//! workers claim parts by a counter until there are none left. Then the caller takes back each offer by one
+//! workers claim parts, each by a bit, until there are none left. Then the caller takes back each offer by one
 //! exchange of job for null. Where that succeeds, the worker has never seen the job. Where it fails, the worker
 //! has exchanged job for `TAKEN` before, and the caller waits until the worker writes null, the last that it
 //! does with the job. So no worker has a pointer to a job whose call has returned, and no call waits for a thread
 //! that has not begun: with no worker awake, or none at all, the caller runs every part itself.
 //!
+//! Part 0 is first for the caller and part `w + 1` for worker `w`, and then what others have not begun. So a part
+//! of one job and the same part of the next mostly run on one processor, which has their data.
+//!
 //! # Why there are no races
 //! The job is written before the offers, which are releases, and a worker reads it after its exchange, which
 //! acquires. What parts have written is written before the worker's null, a release, which the caller acquires:
-//! either in the exchange that fails or in the loads after it. The counter gives each part to one thread. Only the
-//! holder of the lock offers, so that a seat it finds null stays its own until it lets go.
+//! either in the exchange that fails or in the loads after it. Only one thread finds the bit of a part unset. Only
+//! the holder of the lock offers, so that a seat it finds null stays its own until it lets go.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, TryLockError};
 use std::thread::{self, Thread};
 
@@ -45,21 +48,20 @@ pub fn available_threads() -> usize {
 struct Job<'a> {
     part: &'a (dyn Fn(usize) + Sync),
     n_parts: usize,
-    /// The next part that nobody has claimed.
-    next: AtomicUsize,
+    /// A bit for each part that somebody has claimed.
+    claimed: AtomicU64,
     caller: Thread,
     /// What the first part that panicked did so with.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl Job<'_> {
-    /// Runs parts as long as there are some.
-    fn work(&self) {
-        loop {
-            // Only the number itself matters: what the part reads was there before the job was offered.
-            let i = self.next.fetch_add(1, Ordering::Relaxed);
-            if i >= self.n_parts {
-                return;
+    /// Runs parts as long as there are some, part `first` first.
+    fn work(&self, first: usize) {
+        for i in (first..self.n_parts).chain(0..first.min(self.n_parts)) {
+            // Only the bit itself matters: what the part reads was there before the job was offered.
+            if self.claimed.fetch_or(1 << i, Ordering::Relaxed) & 1 << i != 0 {
+                continue;
             }
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (self.part)(i))) {
                 let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,6 +73,8 @@ impl Job<'_> {
 
 /// Where a worker gets its jobs.
 struct Seat {
+    /// The part that its worker claims first.
+    first: usize,
     job: AtomicPtr<Job<'static>>,
 }
 
@@ -93,7 +97,7 @@ static WORKERS: Mutex<Vec<Worker>> = Mutex::new(Vec::new());
 /// With what a part panicked with, after all parts have ended.
 pub(crate) fn run(n_parts: usize, part: &(dyn Fn(usize) + Sync)) {
     let workers = match WORKERS.try_lock() {
-        _ if n_parts <= 1 => None,
+        _ if n_parts <= 1 || n_parts > MAX_PARTS => None,
         Ok(workers) => Some(workers),
         Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
         Err(TryLockError::WouldBlock) => None,
@@ -101,12 +105,12 @@ pub(crate) fn run(n_parts: usize, part: &(dyn Fn(usize) + Sync)) {
     let Some(mut workers) = workers else {
         return (0..n_parts).for_each(part);
     };
-    hire(&mut workers, n_parts.min(MAX_PARTS) - 1);
+    hire(&mut workers, n_parts - 1);
     let helpers = &workers[..workers.len().min(n_parts - 1)];
     let job = Job {
         part,
         n_parts,
-        next: AtomicUsize::new(0),
+        claimed: AtomicU64::new(0),
         caller: thread::current(),
         panic: Mutex::new(None),
     };
@@ -116,7 +120,7 @@ pub(crate) fn run(n_parts: usize, part: &(dyn Fn(usize) + Sync)) {
         helper.thread.unpark();
     }
     // Nothing from here to the last `wait` unwinds: parts are caught.
-    job.work();
+    job.work(0);
     helpers.iter().for_each(|helper| helper.seat.wait(address));
     drop(workers);
     if let Some(panic) = job.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -128,7 +132,7 @@ pub(crate) fn run(n_parts: usize, part: &(dyn Fn(usize) + Sync)) {
 fn hire(workers: &mut Vec<Worker>, n: usize) {
     while workers.len() < n {
         let seat: &'static Seat =
-            Box::leak(Box::new(Seat { job: AtomicPtr::new(ptr::null_mut()) }));
+            Box::leak(Box::new(Seat { first: workers.len() + 1, job: AtomicPtr::default() }));
         let started = thread::Builder::new().name("rondeau".into()).spawn(|| seat.serve());
         let Ok(handle) = started else { return };
         workers.push(Worker { seat, thread: handle.thread().clone() });
@@ -145,7 +149,7 @@ impl Seat {
             let caller = unsafe {
                 let job: &Job<'_> = &*job;
                 let caller = job.caller.clone();
-                job.work();
+                job.work(self.first);
                 caller
             };
             self.job.store(ptr::null_mut(), Ordering::Release);
@@ -196,7 +200,7 @@ fn pause(looks: &mut u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::{AtomicU32, AtomicUsize};
 
     #[test]
     fn every_part_runs_once_and_is_seen_by_the_caller() {

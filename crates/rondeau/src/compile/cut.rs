@@ -243,4 +243,3 @@ fn size_mut(stmt: &mut Stmt, dim: usize) -> Option<&mut usize> {
         Stmt::Parallel(_) => None,
     }
 }
-

@@ -287,7 +287,6 @@ fn name(stmt: &Stmt) -> String {
     }
 }
 
-
 /// A rough estimate of how long a statement takes on one thread of a processor of today.
 fn estimated_ns(stmt: &Stmt) -> f64 {
     let points = |dims: &[usize]| dims.iter().map(|&n| n as f64).product::<f64>();
