@@ -29,7 +29,7 @@ pub fn derive_tree(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     expand(&input).unwrap_or_else(Error::into_compile_error).into()
 }
 
-/// One field and what the three methods do with it.
+/// One field and what the methods do with it.
 struct Part<'a> {
     field: &'a Field,
     member: Member,
@@ -88,6 +88,39 @@ impl Part<'_> {
         }
     }
 
+    fn each(&self) -> TokenStream {
+        let member = &self.member;
+        if self.fixed {
+            return TokenStream::new();
+        }
+        quote_spanned! {self.span()=>
+            ::rondeau::tree::Tree::each(&self.#member, visit);
+        }
+    }
+
+    fn each_mut(&self) -> TokenStream {
+        let member = &self.member;
+        if self.fixed {
+            return TokenStream::new();
+        }
+        quote_spanned! {self.span()=>
+            ::rondeau::tree::Tree::each_mut(&mut self.#member, f);
+        }
+    }
+
+    fn variant(&self) -> TokenStream {
+        let member = &self.member;
+        if self.fixed {
+            // The separator is not what people write into names.
+            return quote_spanned! {self.span()=>
+                out.write_fmt(::core::format_args!("{:?}\u{1f}", &self.#member))?;
+            };
+        }
+        quote_spanned! {self.span()=>
+            ::rondeau::tree::Tree::variant(&self.#member, out)?;
+        }
+    }
+
     fn structure(&self) -> TokenStream {
         let member = &self.member;
         if self.fixed {
@@ -120,6 +153,9 @@ fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let name = &input.ident;
     let visits = parts.iter().map(Part::visit);
     let maps = parts.iter().map(Part::map);
+    let leaves = parts.iter().map(Part::each);
+    let leaves_mut = parts.iter().map(Part::each_mut);
+    let variants = parts.iter().map(Part::variant);
     let structure = structure_body(&name.unraw().to_string(), fields, &parts);
     let generics = bound_generics(&input.generics, &parts);
     let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
@@ -151,6 +187,25 @@ fn expand(input: &DeriveInput) -> Result<TokenStream> {
 
             fn structure(&self, out: &mut dyn ::core::fmt::Write) -> ::core::fmt::Result {
                 #structure
+                ::core::result::Result::Ok(())
+            }
+
+            fn each<'__tree>(
+                &'__tree self,
+                visit: &mut dyn ::core::ops::FnMut(&'__tree ::rondeau::Array),
+            ) {
+                #(#leaves)*
+            }
+
+            fn each_mut(
+                &mut self,
+                f: &mut dyn ::core::ops::FnMut(&mut ::rondeau::Array),
+            ) {
+                #(#leaves_mut)*
+            }
+
+            fn variant(&self, out: &mut dyn ::core::fmt::Write) -> ::core::fmt::Result {
+                #(#variants)*
                 ::core::result::Result::Ok(())
             }
         }

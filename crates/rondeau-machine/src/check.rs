@@ -55,6 +55,8 @@ impl Code {
             declare(&mut needs, buffer).map_err(|what| at(format!("buffers[{i}]"), what))?;
         }
         let mut checker = Checker { code: self, needs, levels: vec![], footprints: None };
+        checker.body(&self.setup, "setup")?;
+        checker.setup(&self.setup)?;
         for (i, stmt) in self.body.iter().enumerate() {
             let path = format!("body[{i}]");
             match stmt {
@@ -135,6 +137,21 @@ type Checked<T = ()> = Result<T, String>;
 impl<'a> Checker<'a> {
     fn body(&mut self, body: &'a [Stmt], path: &str) -> Result<(), CheckError> {
         body.iter().enumerate().try_for_each(|(i, s)| self.stmt(s, &format!("{path}[{i}]")))
+    }
+
+    /// What may be left out must leave its results where they stay.
+    fn setup(&self, setup: &[Stmt]) -> Result<(), CheckError> {
+        for (i, stmt) in setup.iter().enumerate() {
+            let mut writes_output = false;
+            stmt.views(&mut |view, is_written| {
+                let place = &self.code.buffers[view.buffer.0 as usize].place;
+                writes_output |= is_written && matches!(place, Place::Output(_));
+            });
+            if writes_output {
+                return Err(at(format!("setup[{i}]"), "it writes to an output".into()));
+            }
+        }
+        Ok(())
     }
 
     fn stmt(&mut self, stmt: &'a Stmt, path: &str) -> Result<(), CheckError> {

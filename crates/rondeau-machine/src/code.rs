@@ -2,7 +2,8 @@
 //!
 //! # For the author of a lowering
 //!
-//! A [`Code`] is a list of [`Buffer`]s and a list of [`Stmt`]s that run in order. All shapes are static.
+//! A [`Code`] is a list of [`Buffer`]s and two lists of [`Stmt`]s that run in order: the `setup`, which need not be
+//! repeated while its inputs stay the same, and the `body`. All shapes are static.
 //!
 //! **Buffers** are untyped ranges of bytes: an external input (read only), an external output, a range of the
 //! arena (planned by the lowering; ranges may overlap when their lives do not), or a constant. Arena ranges hold
@@ -81,7 +82,10 @@ pub const BLOCK_BYTES: usize = 64;
 pub struct Code {
     /// All memory that the statements touch.
     pub buffers: Vec<Buffer>,
-    /// What happens.
+    /// What happens first: it reads inputs and constants, and leaves its results in the arena. A call with the
+    /// same values in the inputs that it reads, and the same arena, may leave it out.
+    pub setup: Vec<Stmt>,
+    /// What happens then. It changes nothing that `setup` has written.
     pub body: Vec<Stmt>,
 }
 

@@ -5,7 +5,7 @@ use crate::check::{CheckError, Needs};
 use crate::code::{BLOCK_BYTES, Code, Place};
 use crate::cpu::{self, Level};
 use crate::dag::DType;
-use crate::vm;
+use crate::vm::{self, Part};
 #[cfg(all(target_arch = "x86_64", unix))]
 use crate::x64::Native;
 use std::cell::Cell;
@@ -41,7 +41,9 @@ pub struct Executable {
     pool: usize,
     level: Level,
     layout: Layout,
-    native: Option<Native>,
+    setup_inputs: Vec<usize>,
+    /// Machine code of the setup and of the body.
+    native: [Option<Native>; 2],
 }
 
 /// Where the address of a buffer comes from in a call.
@@ -141,12 +143,13 @@ impl Executable {
             Executor::Best | Executor::Vm => cpu::level(),
             Executor::NativeAt(level) | Executor::VmAt(level) => level.min(cpu::level()),
         };
-        let native = match executor {
-            Executor::Best | Executor::NativeAt(_) => Native::new(code, &plan, level),
+        let native = [Part::Setup, Part::Body].map(|part| match executor {
+            Executor::Best | Executor::NativeAt(_) => Native::new(code, &plan, part, level),
             Executor::Vm | Executor::VmAt(_) => None,
-        };
+        });
         let layout = Layout::new(&needs, &plan, places.len());
-        Ok(Executable { needs, places, plan, constants, pool, level, layout, native })
+        let setup_inputs = setup_inputs(code);
+        Ok(Executable { needs, places, plan, constants, pool, level, layout, setup_inputs, native })
     }
 
     /// Returns what the code needs of a call.
@@ -161,10 +164,15 @@ impl Executable {
 
     /// Returns which executor runs the code, and what machine code leaves to the tile machine and why.
     pub fn explain(&self) -> String {
-        match &self.native {
+        match &self.native[Part::Body as usize] {
             Some(native) => native.explain(),
             None => format!("tile machine, {:?}", self.level),
         }
+    }
+
+    /// Returns the inputs that the setup reads, in ascending order.
+    pub fn setup_inputs(&self) -> &[usize] {
+        &self.setup_inputs
     }
 
     /// Runs the code.
@@ -179,6 +187,32 @@ impl Executable {
         outputs: &mut [&mut [u8]],
         arena: &mut Arena,
         taps: &dyn Fn(Tapped<'_>),
+    ) -> Result<(), CallError> {
+        self.call(inputs, outputs, arena, taps, &[Part::Setup, Part::Body])
+    }
+
+    /// Runs the body of the code, on an arena that its last [`Executable::run`] has left, and with the same values
+    /// in the [`Executable::setup_inputs`]; with others the outputs hold no sensible numbers.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    pub fn run_again(
+        &self,
+        inputs: &[&[u8]],
+        outputs: &mut [&mut [u8]],
+        arena: &mut Arena,
+        taps: &dyn Fn(Tapped<'_>),
+    ) -> Result<(), CallError> {
+        self.call(inputs, outputs, arena, taps, &[Part::Body])
+    }
+
+    fn call(
+        &self,
+        inputs: &[&[u8]],
+        outputs: &mut [&mut [u8]],
+        arena: &mut Arena,
+        taps: &dyn Fn(Tapped<'_>),
+        parts: &[Part],
     ) -> Result<(), CallError> {
         fits("input", &self.needs.inputs, inputs.iter().map(|i| (i.len(), i.as_ptr())))?;
         fits("output", &self.needs.outputs, outputs.iter().map(|o| (o.len(), o.as_ptr())))?;
@@ -198,28 +232,45 @@ impl Executable {
             // SAFETY: `bases` has room for all buffers.
             unsafe { *bases.add(i) = base };
         }
-        let frame = vm::Frame {
+        let mut frame = vm::Frame {
             bases,
             steps: start.wrapping_add(self.layout.steps) as *mut usize,
             scratch: start.wrapping_add(self.layout.scratch),
             pool: self.constants.address().wrapping_add(self.pool),
             level: self.level,
-            code: self.native.as_ref().map_or(ptr::null(), Native::start),
+            code: ptr::null(),
             lanes: self.layout.lanes,
             taps,
             panic: Cell::new(None),
         };
-        // SAFETY: the code is checked; inputs and outputs have the declared lengths and alignments; the arena has
-        // room for buffers, scratch and steps; inputs and constants are only read, by the check. The machine code
-        // was emitted for this plan, whose steps have not moved: they are on the heap.
-        unsafe {
-            match &self.native {
-                Some(native) => native.run(&frame),
-                None => self.plan.run(&frame),
+        for &part in parts {
+            frame.code = self.native[part as usize].as_ref().map_or(ptr::null(), Native::start);
+            // SAFETY: the code is checked; inputs and outputs have the declared lengths and alignments; the arena
+            // has room for buffers, scratch and steps; inputs and constants are only read, by the check. The
+            // machine code was emitted for this plan, whose steps have not moved: they are on the heap.
+            unsafe {
+                match &self.native[part as usize] {
+                    Some(native) => native.run(&frame),
+                    None => self.plan.run(part, &frame),
+                }
             }
         }
         Ok(())
     }
+}
+
+fn setup_inputs(code: &Code) -> Vec<usize> {
+    let mut inputs = vec![];
+    for stmt in &code.setup {
+        stmt.views(&mut |view, _| {
+            if let Place::Input(i) = code.buffers[view.buffer.0 as usize].place {
+                inputs.push(i);
+            }
+        });
+    }
+    inputs.sort_unstable();
+    inputs.dedup();
+    inputs
 }
 
 impl fmt::Debug for Executable {
@@ -334,7 +385,7 @@ enum Native {}
 
 #[cfg(not(all(target_arch = "x86_64", unix)))]
 impl Native {
-    fn new(_: &Code, _: &vm::Plan, _: Level) -> Option<Native> {
+    fn new(_: &Code, _: &vm::Plan, _: Part, _: Level) -> Option<Native> {
         None
     }
 

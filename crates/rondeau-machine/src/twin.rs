@@ -17,6 +17,7 @@ pub(crate) fn run(code: &Code, inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
         arena: vec![0; needs.arena_bytes],
         steps: vec![],
     };
+    twin.body(&code.setup);
     twin.body(&code.body);
     twin.outputs
 }

@@ -122,9 +122,13 @@ fn a_differential_equation_has_the_same_bits_everywhere() {
     }
 }
 
+/// Memory for `n` numbers.
+fn buffer(place: Place, n: usize) -> Buffer {
+    Buffer { bytes: 4 * n, place }
+}
+
 /// A loop of `n` steps that copies `xs[t]` to the output and shows it.
 fn tapped(n: usize) -> Code {
-    let buffer = |place, n| Buffer { bytes: 4 * n, place };
     let view = |b: u32| View::new(BufferId(b), DType::F32);
     let copy = Map {
         dims: vec![],
@@ -136,8 +140,53 @@ fn tapped(n: usize) -> Code {
     let body = vec![Stmt::Map(copy), Stmt::Tap(tap)];
     Code {
         buffers: vec![buffer(Place::Input(0), n), buffer(Place::Output(0), 1)],
+        setup: vec![],
         body: vec![Stmt::Loop(Loop { n_steps: n, body })],
     }
+}
+
+/// The setup doubles the first input; the body adds the second.
+fn doubled_and_added() -> Code {
+    let view = |i: u32| View::new(BufferId(i), DType::F32).strides([1]);
+    let map = |loads, op: fn(Val, Val) -> Node, to| {
+        let dag = vec![Node::Load(0), Node::Load(1), op(Val(0), Val(1))];
+        Stmt::Map(Map { dims: vec![4], loads, dag, stores: vec![Store { value: Val(2), to }] })
+    };
+    let add = |a, b| Node::Binary(Binary::Add, a, b);
+    Code {
+        buffers: vec![
+            buffer(Place::Input(0), 4),
+            buffer(Place::Input(1), 4),
+            buffer(Place::Arena(0), 4),
+            buffer(Place::Output(0), 4),
+        ],
+        setup: vec![map(vec![view(0), view(0)], add, view(2))],
+        body: vec![map(vec![view(2), view(1)], add, view(3))],
+    }
+}
+
+#[test]
+fn a_call_may_leave_the_setup_out() {
+    for executor in EVERY {
+        let exe = Executable::new(&doubled_and_added(), executor).unwrap();
+        assert_eq!(exe.setup_inputs(), [0]);
+        let (mut arena, mut y) = (Arena::new(), [0f32; 4]);
+        let (x, other, z) = ([1f32, 2.0, 3.0, 4.0], [9f32; 4], [10f32; 4]);
+        let inputs = [as_bytes(&x), as_bytes(&z)];
+        exe.run(&inputs, &mut [as_bytes_mut(&mut y)], &mut arena, &|_| {}).unwrap();
+        assert_eq!(y, [12.0, 14.0, 16.0, 18.0]);
+        // The first input is not read again.
+        let inputs = [as_bytes(&other), as_bytes(&x)];
+        exe.run_again(&inputs, &mut [as_bytes_mut(&mut y)], &mut arena, &|_| {}).unwrap();
+        assert_eq!(y, [3.0, 6.0, 9.0, 12.0]);
+    }
+}
+
+#[test]
+fn a_setup_that_writes_an_output_is_refused() {
+    let mut code = doubled_and_added();
+    code.setup.append(&mut code.body);
+    assert!(code.check().unwrap_err().to_string().contains("setup[1]: it writes to an output"));
 }
 
 #[test]

@@ -166,6 +166,22 @@ impl Error {
             .help(format!("convert one side, for example with `.to(DType::{to})`"))
     }
 
+    /// Values that are asked for where they are, and lie in another order.
+    pub(crate) fn not_dense(op: &str, array: &str) -> Error {
+        Error::new(ErrorKind::Shape, format!("`{op}` needs values that lie in row-major order"))
+            .detail(format!("the array is a view, {array}"))
+            .help("copy them out with `to_vec`")
+    }
+
+    /// What a stream is given is not of the type that it was made for.
+    pub(crate) fn stream_type(what: &str, path: &str, made_for: &str, given: &str) -> Error {
+        let place = if path.is_empty() { what.to_owned() } else { format!("{what}.{path}") };
+        Error::new(ErrorKind::Shape, format!("a stream takes one type of {what}"))
+            .detail(format!("it was made for {place}: {made_for}"))
+            .detail(format!("it was given {given}"))
+            .help("give arrays of the same element type and shape, or make another stream")
+    }
+
     /// A Rust number that the array's element type cannot hold.
     pub(crate) fn literal(op: &str, literal: &str, array: &str, help: &str) -> Error {
         let headline =

@@ -13,7 +13,7 @@ fn code(body: Vec<Stmt>) -> Code {
         buffer(Place::Arena(0)),
         buffer(Place::Arena(20)),
     ];
-    Code { buffers, body }
+    Code { buffers, setup: vec![], body }
 }
 
 fn view(buffer: u32, stride: i64) -> View {

@@ -166,9 +166,30 @@ impl Planner<'_> {
     }
 }
 
+/// The lists of statements of a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// What calls may leave out.
+    Setup,
+    /// What every call runs.
+    Body,
+}
+
+impl Part {
+    /// Its statements.
+    #[cfg(all(target_arch = "x86_64", unix))]
+    pub(crate) fn of(self, code: &Code) -> &[Stmt] {
+        match self {
+            Part::Setup => &code.setup,
+            Part::Body => &code.body,
+        }
+    }
+}
+
 /// A checked code, ready to run.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    setup: Vec<Step>,
     body: Vec<Step>,
     /// Tiles full of constants; the caller keeps them where `Frame::pool` points.
     pub(crate) pool: Vec<u8>,
@@ -208,26 +229,29 @@ impl Plan {
             scratch_bytes: 0,
             n_lanes: 1,
         };
+        let setup = plan_body(&mut planner, &code.setup);
         let body = plan_body(&mut planner, &code.body);
         let Planner { pool, scratch_bytes, n_lanes, .. } = planner;
-        Plan { body, pool, scratch_bytes, n_lanes }
+        Plan { setup, body, pool, scratch_bytes, n_lanes }
     }
 
-    /// Runs the whole.
+    /// Runs the setup or the body.
     ///
     /// # Safety
     /// The buffers at `frame.bases` are as the checked code declares them, `frame.steps` has room for its levels,
     /// `frame.scratch` for [`Plan::scratch_bytes`], aligned to [`BLOCK_BYTES`]; both for [`Plan::n_lanes`] lanes;
     /// `frame.pool` is the plan's.
-    pub(crate) unsafe fn run(&self, frame: &Frame<'_>) {
+    pub(crate) unsafe fn run(&self, part: Part, frame: &Frame<'_>) {
         // SAFETY: by contract.
-        unsafe { run_body(&self.body, frame) }
+        unsafe { run_body(self.part(part), frame) }
     }
 
-    /// The planned statements, in the structure of the code's.
-    #[cfg(all(target_arch = "x86_64", unix))]
-    pub(crate) fn body(&self) -> &[Step] {
-        &self.body
+    /// The planned statements of a part, in the structure of the code's.
+    pub(crate) fn part(&self, part: Part) -> &[Step] {
+        match part {
+            Part::Setup => &self.setup,
+            Part::Body => &self.body,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ mod vir;
 
 use crate::code::{Code, Stmt, View};
 use crate::cpu::Level;
-use crate::vm::{Frame, Plan, Step, run_parts, run_step};
+use crate::vm::{Frame, Part, Plan, Step, run_parts, run_step};
 use encode::{Asm, Gpr, If, Isa, Label, Mem, RAX, RDI, RDX, RSI, RSP};
 use frame::Streams;
 use pages::Pages;
@@ -28,7 +28,7 @@ const SAVED: [Gpr; 6] = [Gpr(3), Gpr(5), Gpr(12), Gpr(13), Gpr(14), Gpr(15)];
 /// The emitted function; it returns 0, or 1 where a call of the tile machine has panicked.
 type Entry = unsafe extern "sysv64" fn(*const Frame<'_>) -> u32;
 
-/// Machine code for one plan.
+/// Machine code for one part of a plan.
 #[derive(Debug)]
 pub(crate) struct Native {
     pages: Pages,
@@ -44,8 +44,9 @@ pub(crate) struct Native {
 }
 
 impl Native {
-    /// Emits machine code for a checked code and its plan; none if there is nothing to gain or no memory for it.
-    pub(crate) fn new(code: &Code, plan: &Plan, level: Level) -> Option<Native> {
+    /// Emits machine code for a part of a checked code and its plan; none if there is nothing to gain or no memory
+    /// for it.
+    pub(crate) fn new(code: &Code, plan: &Plan, part: Part, level: Level) -> Option<Native> {
         let isa = match level {
             Level::Avx512 => Isa::Evex,
             Level::Avx2 => Isa::Vex,
@@ -63,8 +64,9 @@ impl Native {
             parts: vec![],
             n_started: 0,
         };
-        generator.parts(&code.body, plan.body());
-        let main = generator.function(&code.body, plan.body(), "body");
+        let (stmts, steps) = (part.of(code), plan.part(part));
+        generator.parts(stmts, steps);
+        let main = generator.function(stmts, steps, "body");
         let bytes = std::mem::replace(&mut generator.asm, Asm::new(isa)).finish();
         if generator.n_emitted == 0 {
             return None;
@@ -91,7 +93,7 @@ impl Native {
         self.pages.start()
     }
 
-    /// Runs the whole.
+    /// Runs the part.
     ///
     /// # Safety
     /// As [`Plan::run`], with the plan that the code was emitted for, at the same address; `frame.code` is

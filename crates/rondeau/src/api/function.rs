@@ -30,6 +30,8 @@ pub trait Arguments: Tree {
     fn visit_refs<'a>(refs: Self::Refs<'a>, visit: &mut dyn FnMut(&'a Array));
     /// Writes the structure, as [`Tree::structure`] does.
     fn structure_of_refs(refs: Self::Refs<'_>, out: &mut dyn fmt::Write) -> fmt::Result;
+    /// Writes the part of it in which values of these types can differ, as [`Tree::variant`] does.
+    fn variant_of_refs(refs: Self::Refs<'_>, out: &mut dyn fmt::Write) -> fmt::Result;
 }
 
 /// A function from trees to a tree that can be traced, transformed and called.
@@ -87,10 +89,28 @@ impl<K: Function<Args>, Args: Arguments> Function<Args> for Transformed<K, Args>
     }
 }
 
+impl<K: Function<Args>, Args: Arguments> Function<Args> for &Transformed<K, Args> {
+    type Output = K::Output;
+    fn invoke(&self, args: Args::Refs<'_>) -> K::Output {
+        self.kind.invoke(args)
+    }
+}
+
 /// The tree, if no leaf carries a mistake; else the first mistake.
 pub(super) fn checked<T: Tree>(tree: T) -> Result<T> {
-    let error = tree::leaves(&tree).into_iter().find_map(Array::error).cloned();
-    error.map_or(Ok(tree), Err)
+    let mut error = None;
+    tree.each(&mut |leaf| error = error.or(leaf.error()));
+    match error.cloned() {
+        Some(error) => Err(error),
+        None => Ok(tree),
+    }
+}
+
+/// An error if an argument carries a mistake: the first one.
+fn first_mistake<Args: Arguments>(args: Args::Refs<'_>) -> Result<()> {
+    let mut error = None;
+    Args::visit_refs(args, &mut |leaf| error = error.or(leaf.error()));
+    error.map_or(Ok(()), |error| Err(error.clone()))
 }
 
 /// The result, or the function's own result with the mistake in every leaf.
@@ -269,14 +289,20 @@ macro_rules! arity {
                 ($($x,)*)
             }
             fn visit_refs<'a>(($($x,)*): Self::Refs<'a>, visit: &mut dyn FnMut(&'a Array)) {
-                let mut path = Path::new();
-                $($x.visit(&mut path, &mut |_, leaf| visit(leaf));)*
+                $($x.each(visit);)*
             }
             fn structure_of_refs(
                 ($($x,)*): Self::Refs<'_>,
                 out: &mut dyn fmt::Write,
             ) -> fmt::Result {
                 $($x.structure(out)?; out.write_char(';')?;)*
+                Ok(())
+            }
+            fn variant_of_refs(
+                ($($x,)*): Self::Refs<'_>,
+                out: &mut dyn fmt::Write,
+            ) -> fmt::Result {
+                $($x.variant(out)?;)*
                 Ok(())
             }
         }
@@ -300,7 +326,7 @@ macro_rules! arity {
             #[track_caller]
             pub fn call(&self, $($x: &$t),*) -> Result<K::Output> {
                 let at = Location::caller();
-                checked(<($($t,)*)>::own(($($x,)*)))?;
+                first_mistake::<($($t,)*)>(($($x,)*))?;
                 checked(self.kind.invoke(($($x,)*))).map_err(|error| error.at(at))
             }
 
@@ -309,6 +335,27 @@ macro_rules! arity {
             #[allow(clippy::too_many_arguments)]
             pub fn apply(&self, $($x: &$t),*) -> K::Output {
                 self.kind.invoke(($($x,)*))
+            }
+        }
+
+        impl<Func, R: Tree, $($t: Tree),*> Transformed<super::Jit<Func, R>, ($($t,)*)>
+        where
+            Func: Function<($($t,)*), Output = R>,
+        {
+            /// Calls the function and overwrites `out` with the result, in the same memory: it is
+            /// used again for arrays that nothing else shares, and whose type fits. So a training
+            /// step can give its parameters back and forth without new memory.
+            ///
+            /// # Errors
+            /// As [`call`](Transformed::call); `out` is what it was then.
+            #[allow(clippy::too_many_arguments)]
+            #[track_caller]
+            pub fn call_into(&self, $($x: &$t,)* out: &mut R) -> Result<()> {
+                let at = Location::caller();
+                first_mistake::<($($t,)*)>(($($x,)*))?;
+                let result = self.kind.run::<($($t,)*)>(($($x,)*), Some(out));
+                *out = result.and_then(checked).map_err(|error| error.at(at))?;
+                Ok(())
             }
         }
 

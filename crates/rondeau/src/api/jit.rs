@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::function::{avals, owned, paths_of, settle, trace_function};
 use super::{Arguments, Function, Transformed};
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Scalar};
 use crate::error::Result;
 use crate::ir::{Aval, Program};
 use crate::run::{Engine, Executable, MAX_THREADS, threads};
@@ -31,6 +31,8 @@ struct Cache<R> {
 #[derive(Clone)]
 struct Signature {
     structure: String,
+    /// What a call compares of the structure.
+    variant: String,
     avals: Vec<Aval>,
     paths: Vec<String>,
 }
@@ -130,13 +132,13 @@ impl<F, R, Args> Transformed<Jit<F, R>, Args> {
 impl Signature {
     /// Whether it is that of these arguments.
     fn fits<Args: Arguments>(&self, args: Args::Refs<'_>, leaves: &[&Buffer]) -> bool {
-        let mut same = Same { rest: &self.structure };
+        let mut same = Same { rest: &self.variant };
         let fits = |(aval, leaf): (&Aval, &&Buffer)| {
             aval.dtype == leaf.dtype() && aval.shape == *leaf.shape()
         };
         leaves.len() == self.avals.len()
             && self.avals.iter().zip(leaves).all(fits)
-            && Args::structure_of_refs(args, &mut same).is_ok()
+            && Args::variant_of_refs(args, &mut same).is_ok()
             && same.rest.is_empty()
     }
 
@@ -166,23 +168,23 @@ impl<F, R> Jit<F, R> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run<Args>(&self, args: Args::Refs<'_>) -> Result<R>
+    /// The result; it takes over the memory of `used` where nobody else sees that.
+    pub(super) fn run<Args>(&self, args: Args::Refs<'_>, used: Option<&mut R>) -> Result<R>
     where
         F: Function<Args, Output = R>,
         Args: Arguments,
         R: Tree,
     {
-        let mut leaves: Vec<&Array> = Vec::with_capacity(16);
-        Args::visit_refs(args, &mut |leaf| leaves.push(leaf));
-        if let Some(error) = leaves.iter().find_map(|leaf| leaf.error()) {
-            return Err(error.clone());
-        }
-        if is_traced(leaves.iter().copied()) {
-            return Ok(self.f.invoke(args));
-        }
-        let mut inputs: Vec<&Buffer> = Vec::with_capacity(leaves.len() + 4);
-        for leaf in leaves {
-            inputs.push(leaf.buffer()?);
+        let mut inputs: Vec<&Buffer> = Vec::with_capacity(16);
+        let mut other = None;
+        Args::visit_refs(args, &mut |leaf| match leaf.value() {
+            Some(buffer) => inputs.push(buffer),
+            None => other = other.or(Some(leaf)),
+        });
+        if other.is_some() {
+            let mut mistake = None;
+            Args::visit_refs(args, &mut |leaf| mistake = mistake.or(leaf.error()));
+            return mistake.map_or_else(|| Ok(self.f.invoke(args)), |error| Err(error.clone()));
         }
         let known = {
             let cache = self.lock();
@@ -196,9 +198,14 @@ impl<F, R> Jit<F, R> {
                 Made::Inlined(result) => return Ok(result),
             },
         };
-        // What was captured comes first.
-        inputs.splice(0..0, &compiled.captured);
-        let outputs = compiled.executable.call(&inputs);
+        if !compiled.captured.is_empty() {
+            // What was captured comes first.
+            inputs.splice(0..0, &compiled.captured);
+        }
+        let outputs = match used {
+            Some(used) => compiled.executable.call_into(&inputs, taken(used)),
+            None => compiled.executable.call(&inputs),
+        };
         Ok(tree::rebuild(&compiled.output, outputs.into_iter().map(Array::from_buffer)))
     }
 
@@ -209,10 +216,12 @@ impl<F, R> Jit<F, R> {
         Args: Arguments,
         R: Tree,
     {
-        let mut structure = String::new();
+        let (mut structure, mut variant) = (String::new(), String::new());
         Args::structure_of_refs(args, &mut structure).expect("internal: strings take all");
+        Args::variant_of_refs(args, &mut variant).expect("internal: strings take all");
         let args = Args::own(args);
-        let signature = Signature { structure, avals: avals(&args)?, paths: paths_of(&args) };
+        let (avals, paths) = (avals(&args)?, paths_of(&args));
+        let signature = Signature { structure, variant, avals, paths };
         let engine = self.engine.map_or_else(Engine::requested, Ok)?;
         let n_threads = self.n_threads.map_or_else(threads, Ok)?;
         let traced = trace_function(&self.f, &args, &signature.avals)?;
@@ -236,6 +245,17 @@ impl<F, R> Jit<F, R> {
     }
 }
 
+/// The buffers of a tree, which holds nothing of use from now on.
+fn taken<T: Tree>(tree: &mut T) -> Vec<Buffer> {
+    let mut buffers = Vec::new();
+    let nothing = Buffer::scalar(Scalar::Bool(false));
+    tree.each_mut(&mut |leaf| {
+        let buffer = leaf.value_mut().map(|buffer| std::mem::replace(buffer, nothing.clone()));
+        buffers.push(buffer.unwrap_or_else(|| nothing.clone()));
+    });
+    buffers
+}
+
 /// What a call that was not compiled yet comes to.
 enum Made<R> {
     Compiled(Arc<Compiled<R>>),
@@ -250,7 +270,7 @@ where
 {
     type Output = R;
     fn invoke(&self, args: Args::Refs<'_>) -> R {
-        settle(&self.f, args, self.run(args))
+        settle(&self.f, args, self.run(args, None))
     }
 }
 

@@ -22,6 +22,7 @@ mod jacobian;
 mod jit;
 mod linear;
 mod rules;
+mod stream;
 mod vmap;
 
 pub use explain::{ExplainOf, Explanation, explain};
@@ -31,4 +32,5 @@ pub use jacobian::{Hessian, JacFwd, JacRev, hessian, jacfwd, jacrev};
 pub use jit::{Jit, ProgramOf, jit, program};
 pub use linear::{Linear, Pullback, hvp, jvp, linear_transpose, linearize, vjp};
 pub use rules::{Checkpoint, CustomJvp, CustomVjp, checkpoint, custom_jvp, custom_vjp};
+pub use stream::Stream;
 pub use vmap::{Axes, IntoAxes, Vmap, vmap};

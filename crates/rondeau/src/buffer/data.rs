@@ -1,7 +1,7 @@
 //! `Buffer`: a strided view of shared, immutable memory.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::dtype::dispatch;
 use super::{DType, Element, Scalar, Shape};
@@ -25,22 +25,75 @@ pub struct Buffer {
     data: Data,
 }
 
+/// Remembers the memory of a buffer without holding on to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Mark {
+    data: WeakData,
+    offset: usize,
+}
+
+#[derive(Clone, Debug)]
+enum WeakData {
+    F32(Weak<Vec<f32>>),
+    F64(Weak<Vec<f64>>),
+    I32(Weak<Vec<i32>>),
+    U32(Weak<Vec<u32>>),
+    Bool(Weak<Vec<bool>>),
+}
+
+impl Mark {
+    /// Whether the buffer starts at the marked element of the marked memory. Memory is never
+    /// changed while somebody can see it, and its address stays taken while it is marked, so the
+    /// values of a dense buffer of the same shape are the same.
+    pub(crate) fn is_of(&self, buffer: &Buffer) -> bool {
+        fn same<T>(weak: &Weak<Vec<T>>, strong: &Arc<Vec<T>>) -> bool {
+            std::ptr::eq(weak.as_ptr(), Arc::as_ptr(strong))
+        }
+        self.offset == buffer.offset
+            && match (&self.data, &buffer.data) {
+                (WeakData::F32(weak), Data::F32(strong)) => same(weak, strong),
+                (WeakData::F64(weak), Data::F64(strong)) => same(weak, strong),
+                (WeakData::I32(weak), Data::I32(strong)) => same(weak, strong),
+                (WeakData::U32(weak), Data::U32(strong)) => same(weak, strong),
+                (WeakData::Bool(weak), Data::Bool(strong)) => same(weak, strong),
+                _ => false,
+            }
+    }
+}
+
 /// How a view walks its memory; shared by clones.
 #[derive(Debug)]
-struct Layout {
+pub(crate) struct Layout {
     shape: Shape,
     /// In elements, one for each axis; 0 along a broadcast axis. Every index inside `shape` lands
     /// inside the data.
     strides: Vec<isize>,
 }
 
+impl Layout {
+    /// Row-major without gaps.
+    pub(crate) fn dense(shape: Shape) -> Arc<Layout> {
+        Arc::new(Layout { strides: shape.strides(), shape })
+    }
+}
+
 impl Buffer {
+    /// As many values as a row-major layout has, under it.
+    pub(crate) fn with_layout<T: Element>(layout: &Arc<Layout>, values: Vec<T>) -> Buffer {
+        debug_assert_eq!(layout.shape.count(), values.len());
+        Buffer { layout: layout.clone(), offset: 0, data: T::wrap(values) }
+    }
+
+    /// Whether it has the layout's shape, in an order that is the same in memory.
+    pub(crate) fn has_layout(&self, layout: &Arc<Layout>) -> bool {
+        Arc::ptr_eq(&self.layout, layout) || self.layout.shape == layout.shape
+    }
+
     /// Row-major values of a shape. The number of values must be that of the shape.
     pub fn new<T: Element>(shape: impl Into<Shape>, values: Vec<T>) -> Buffer {
         let shape = shape.into();
         assert_eq!(shape.count(), values.len(), "internal: {} values for {shape}", values.len());
-        let layout = Arc::new(Layout { strides: shape.strides(), shape });
-        Buffer { layout, offset: 0, data: T::wrap(values) }
+        Buffer { layout: Layout::dense(shape), offset: 0, data: T::wrap(values) }
     }
 
     /// One value without axes.
@@ -86,6 +139,31 @@ impl Buffer {
     pub(crate) fn identity(&self) -> (usize, usize) {
         let memory = dispatch!(all self.dtype(), T => self.raw::<T>().0.as_ptr() as usize);
         (memory, self.offset)
+    }
+
+    /// The memory behind the view, if nobody else sees it and it has this type.
+    pub(crate) fn into_values<T: Element>(self) -> Option<Vec<T>> {
+        T::unwrap_owned(self.data)
+    }
+
+    /// The values in row-major order, to be overwritten, if they lie so and nobody else sees them.
+    pub(crate) fn dense_mut<T: Element>(&mut self) -> Option<&mut [T]> {
+        let count = self.layout.shape.count();
+        let offset = self.offset;
+        self.dense::<T>()?;
+        T::unwrap_mut(&mut self.data).map(|values| &mut values[offset..offset + count])
+    }
+
+    /// Remembers the memory.
+    pub(crate) fn mark(&self) -> Mark {
+        let data = match &self.data {
+            Data::F32(data) => WeakData::F32(Arc::downgrade(data)),
+            Data::F64(data) => WeakData::F64(Arc::downgrade(data)),
+            Data::I32(data) => WeakData::I32(Arc::downgrade(data)),
+            Data::U32(data) => WeakData::U32(Arc::downgrade(data)),
+            Data::Bool(data) => WeakData::Bool(Arc::downgrade(data)),
+        };
+        Mark { data, offset: self.offset }
     }
 
     /// The values in row-major order, if that is how they lie in memory.

@@ -97,6 +97,12 @@ pub trait Element:
     #[doc(hidden)]
     #[allow(private_interfaces)]
     fn unwrap(data: &Data) -> Option<&[Self]>;
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn unwrap_owned(data: Data) -> Option<Vec<Self>>;
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn unwrap_mut(data: &mut Data) -> Option<&mut [Self]>;
 }
 
 macro_rules! element {
@@ -120,6 +126,20 @@ macro_rules! element {
             fn unwrap(data: &Data) -> Option<&[Self]> {
                 match data {
                     Data::$variant(values) => Some(values),
+                    _ => None,
+                }
+            }
+            #[allow(private_interfaces)]
+            fn unwrap_owned(data: Data) -> Option<Vec<Self>> {
+                match data {
+                    Data::$variant(values) => std::sync::Arc::try_unwrap(values).ok(),
+                    _ => None,
+                }
+            }
+            #[allow(private_interfaces)]
+            fn unwrap_mut(data: &mut Data) -> Option<&mut [Self]> {
+                match data {
+                    Data::$variant(values) => std::sync::Arc::get_mut(values).map(|v| &mut v[..]),
                     _ => None,
                 }
             }

@@ -6,6 +6,7 @@ mod scalar;
 mod shape;
 
 pub use data::Buffer;
+pub(crate) use data::{Layout, Mark};
 pub(crate) use dtype::dispatch;
 pub use dtype::{DType, Element, Number, Real};
 pub use scalar::Scalar;

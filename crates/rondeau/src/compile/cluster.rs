@@ -12,6 +12,21 @@ use crate::prim::{Binary, DotGeneral, Prim};
 /// The most products of one kernel: their sums are held in registers together.
 const MAX_PRODUCTS: usize = 4;
 
+/// The most rows of a product outside of loops for which its weights are packed as for a step.
+const MAX_ROWS: usize = 64;
+
+/// What surrounds a body.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Around<'a> {
+    /// It is the whole program.
+    Nothing,
+    /// A loop, which leaves some inputs as they are.
+    Loop {
+        /// Which ones.
+        invariant: &'a [bool],
+    },
+}
+
 /// What a kernel computes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -62,7 +77,7 @@ enum Class {
     Alone,
 }
 
-fn class(program: &Program, eqn: usize, invariant: &[bool]) -> Class {
+fn class(program: &Program, eqn: usize, around: Around<'_>, invariant: &[bool]) -> Class {
     let eqn = &program.eqns()[eqn];
     let shape = || program.var_aval(eqn.outputs[0]).shape.clone();
     match &eqn.prim {
@@ -78,7 +93,7 @@ fn class(program: &Program, eqn: usize, invariant: &[bool]) -> Class {
         | Prim::Bitcast(_)
         | Prim::Iota(_)
         | Prim::Threefry(_) => Class::Elementwise(shape()),
-        Prim::DotGeneral(dot) => match mat_form(program, dot, &eqn.inputs, invariant) {
+        Prim::DotGeneral(dot) => match mat_form(program, dot, &eqn.inputs, around, invariant) {
             Some(form) => Class::Product(form),
             None => Class::Alone,
         },
@@ -104,11 +119,13 @@ fn class(program: &Program, eqn: usize, invariant: &[bool]) -> Class {
     }
 }
 
-/// Whether a product has one side that does not change in the loop, and a simple shape.
+/// Whether a product has one side that does not change in the loop, and a simple shape. Outside of
+/// loops only few rows meet weights so.
 fn mat_form(
     program: &Program,
     dot: &DotGeneral,
     inputs: &[Atom],
+    around: Around<'_>,
     invariant: &[bool],
 ) -> Option<MatForm> {
     let [lhs, rhs] = [program.aval(inputs[0]), program.aval(inputs[1])];
@@ -131,6 +148,10 @@ fn mat_form(
     if sizes.contains(&0) {
         return None;
     }
+    let few = rows.is_some_and(|rows| rows <= MAX_ROWS.min(4 * cols)) && !weights_left;
+    if matches!(around, Around::Nothing) && !few {
+        return None;
+    }
     let rank = 1 + usize::from(rows.is_some());
     let shape = MatShape { rows: rows.unwrap_or(1), cols, rank, dtype: lhs.dtype };
     Some(MatForm { shape, depth, weights_left })
@@ -151,6 +172,7 @@ impl Kind {
 /// The grouping under construction.
 struct Grouping<'a> {
     program: &'a Program,
+    around: Around<'a>,
     classes: Vec<Class>,
     clusters: Vec<Cluster>,
     /// For a variable computed elementwise or as a product: its kernel, where it can be read
@@ -164,20 +186,30 @@ struct Grouping<'a> {
     cluster_of: Vec<Option<usize>>,
 }
 
-/// The kernels of a body, in the order in which they run. `invariant` tells which inputs do not
-/// change in the loop around the body.
-pub(super) fn cluster(program: &Program, invariant_inputs: &[bool]) -> Vec<Cluster> {
+/// The kernels of a body, in the order in which they run.
+pub(super) fn cluster(program: &Program, around: Around<'_>) -> Vec<Cluster> {
     let n = program.n_vars();
+    // What does not change in the loop; outside of loops, what is made of inputs without much work.
     let mut invariant = vec![false; n];
-    for (var, &still) in program.inputs().iter().zip(invariant_inputs) {
-        invariant[var.index()] = still;
+    for (i, var) in program.inputs().iter().enumerate() {
+        invariant[var.index()] = match around {
+            Around::Nothing => true,
+            Around::Loop { invariant } => invariant[i],
+        };
     }
     let mut classes = Vec::new();
     for (i, eqn) in program.eqns().iter().enumerate() {
-        let class = class(program, i, &invariant);
-        if class == Class::Alias {
-            let still = eqn.inputs[0].var().is_none_or(|var| invariant[var.index()]);
-            invariant[eqn.outputs[0].index()] = still;
+        let class = class(program, i, around, &invariant);
+        let keeps = match around {
+            Around::Nothing => {
+                let is_concat = matches!(eqn.prim, Prim::Concat(_));
+                is_concat || matches!(class, Class::Alias | Class::Elementwise(_))
+            }
+            Around::Loop { .. } => class == Class::Alias,
+        };
+        if keeps {
+            let still = |atom: &Atom| atom.var().is_none_or(|var| invariant[var.index()]);
+            invariant[eqn.outputs[0].index()] = eqn.inputs.iter().all(still);
         }
         classes.push(class);
     }
@@ -193,6 +225,7 @@ pub(super) fn cluster(program: &Program, invariant_inputs: &[bool]) -> Vec<Clust
     }
     let mut grouping = Grouping {
         program,
+        around,
         classes,
         clusters: Vec::new(),
         home: vec![None; n],
@@ -280,6 +313,10 @@ impl Grouping<'_> {
     fn place_product(&mut self, inputs: &[Atom], form: MatForm) -> usize {
         let earliest = inputs.iter().map(|&atom| self.first_reader(atom)).max().unwrap_or(0);
         let kind = Kind::Mat(form.shape);
+        if matches!(self.around, Around::Nothing) {
+            // One may start from the result of another.
+            return self.open(kind);
+        }
         let is_product = |&eqn: &usize| matches!(self.classes[eqn], Class::Product(_));
         let fits = |&c: &usize| {
             let cluster = &self.clusters[c];
@@ -362,11 +399,13 @@ impl Grouping<'_> {
     /// A sum of a big product and something known before it starts from that.
     fn add_after_products(&mut self) {
         for c in 0..self.clusters.len() {
-            let [product] = self.clusters[c].eqns[..] else { continue };
-            let eqn = &self.program.eqns()[product];
-            if self.clusters[c].kind != Kind::Alone || !matches!(eqn.prim, Prim::DotGeneral(_)) {
-                continue;
-            }
+            let is_big = match (&self.clusters[c].kind, self.around) {
+                (Kind::Alone, _) | (Kind::Mat(_), Around::Nothing) => true,
+                (Kind::Mat(_) | Kind::Map(_) | Kind::Reduce(..), _) => false,
+            };
+            let mut eqns = self.clusters[c].eqns.iter().map(|&eqn| &self.program.eqns()[eqn]);
+            let product = eqns.find(|eqn| matches!(eqn.prim, Prim::DotGeneral(_)));
+            let Some(eqn) = product.filter(|_| is_big) else { continue };
             let out = eqn.outputs[0];
             let [reader] = self.readers[out.index()][..] else { continue };
             let sum = &self.program.eqns()[reader];
@@ -376,13 +415,12 @@ impl Grouping<'_> {
             let other = sum.inputs.iter().find(|atom| **atom != Atom::Var(out));
             let known_before =
                 other.is_some_and(|&other| other.var().is_some() && self.first_reader(other) <= c);
-            let Some(from) = self.cluster_of[reader].filter(|_| is_sum && known_before) else {
-                continue;
-            };
+            let from = self.cluster_of[reader].filter(|&from| from != c);
+            let Some(from) = from.filter(|_| is_sum && known_before) else { continue };
             self.clusters[from].eqns.retain(|&eqn| eqn != reader);
             self.join(reader, c);
-            let sum = sum.outputs[0];
-            self.home[sum.index()] = None;
+            let (sum, is_mat) = (sum.outputs[0], self.clusters[c].kind != Kind::Alone);
+            self.home[sum.index()] = is_mat.then_some(c);
             self.readable[sum.index()] = c + 1;
         }
     }

@@ -8,7 +8,7 @@ use rondeau_machine::code::{
     While,
 };
 
-use super::cluster::{Cluster, Kind, MatShape, cluster};
+use super::cluster::{Around, Cluster, Kind, MatShape, cluster};
 use super::expr::Expr;
 use super::flatten::flatten;
 use super::memory::Memory;
@@ -63,6 +63,23 @@ struct Body<'a> {
     cluster_of: Vec<Option<usize>>,
     /// The equations that read a variable.
     readers: Vec<Vec<usize>>,
+}
+
+impl Body<'_> {
+    /// The one reader of a product if it adds something that is computed elsewhere, and that.
+    fn sum_after(&self, product: usize) -> Option<(usize, Atom)> {
+        let out = self.program.eqns()[product].outputs[0];
+        let [reader] = self.readers[out.index()][..] else { return None };
+        let sum = &self.program.eqns()[reader];
+        let is_sum = sum.prim == Prim::Binary(prim::Binary::Add)
+            && self.program.var_aval(sum.outputs[0]) == self.program.var_aval(out)
+            && !self.targets.contains_key(&out);
+        let other = *sum.inputs.iter().find(|atom| **atom != Atom::Var(out))?;
+        let var = other.var().filter(|_| is_sum)?;
+        let home = self.binder[var.index()].and_then(|eqn| self.cluster_of[eqn]);
+        let elsewhere = home.is_none() || home != self.cluster_of[product];
+        elsewhere.then_some((reader, other))
+    }
 }
 
 impl Lowerer {
@@ -190,7 +207,10 @@ impl Lowerer {
         invariant: &[bool],
     ) {
         let program = &flatten(program);
-        let clusters = cluster(program, invariant);
+        let clusters = match self.scope() {
+            0 => cluster(program, Around::Nothing),
+            _ => cluster(program, Around::Loop { invariant }),
+        };
         let n = program.n_vars();
         let mut body = Body {
             program,
@@ -439,15 +459,28 @@ impl Lowerer {
         let dots: Vec<usize> = cluster.eqns.iter().filter(is_product).copied().collect();
         let mut expr = Expr::default();
         let mut products = Vec::new();
+        let mut done = dots.clone();
         for &i in &dots {
             let eqn = &body.program.eqns()[i];
             let Prim::DotGeneral(dot) = &eqn.prim else { unreachable!("internal: filtered") };
-            let product = self.product(body, eqn, dot, mat, dots.len());
+            let mut product = self.product(body, eqn, dot, mat, dots.len());
             let val = expr.push(Node::Product(products.len() as u32));
-            products.push(product);
             expr.define(eqn.outputs[0], val);
+            if self.scope() == 0
+                && let Some((sum, other)) = body.sum_after(i)
+                && body.cluster_of[sum] == Some(c)
+            {
+                let value = self.value(body, other);
+                let view = self.stored(&value, body.program.aval(other).rank());
+                let view = Lowerer::spread(Value::Stored(view), &shape).stored().clone();
+                product.init = Some(expr.loads.len() as u32);
+                expr.loads.push(arrange(view));
+                expr.define(body.program.eqns()[sum].outputs[0], val);
+                done.push(sum);
+            }
+            products.push(product);
         }
-        let rest: Vec<usize> = cluster.eqns.iter().copied().filter(|i| !dots.contains(i)).collect();
+        let rest: Vec<usize> = cluster.eqns.iter().copied().filter(|i| !done.contains(i)).collect();
         self.compute(body, &mut expr, &rest, &shape, &arrange);
         for node in &mut expr.nodes {
             // A vector is the one row of the kernel.
@@ -465,7 +498,11 @@ impl Lowerer {
             expr.loads.len(),
             stores.len()
         ));
-        let chains = Mat::chains_for(rows, cols, products.len());
+        // Outside of loops it is a product of matrices like those that a `Gemm` computes.
+        let chains = match self.scope() {
+            0 => 1,
+            _ => Mat::chains_for(rows, cols, products.len()),
+        };
         let stmt = Mat { rows, cols, chains, products, loads: expr.loads, dag: expr.nodes, stores };
         self.touch(stmt.loads.iter().chain(stmt.stores.iter().map(|store| &store.to)));
         self.touch(stmt.products.iter().map(|product| &product.source));
@@ -512,7 +549,7 @@ impl Lowerer {
 
     fn packed(&mut self, weights: View, layout: Packed, dtype: DType) -> Weights {
         let settled = self.settled(&weights);
-        if settled >= self.scope() {
+        if settled >= self.scope() && settled > 0 {
             return Weights::Strided(weights);
         }
         let key = PackKey {
@@ -525,12 +562,15 @@ impl Lowerer {
         if let Some((_, view)) = self.packs.get(&key).cloned() {
             return Weights::Packed(view, layout);
         }
-        let buffer =
-            self.memory.elements_before(layout.len(), dtype, settled, self.begins[settled]);
+        let begin = self.begins.get(settled).copied();
+        let buffer = self.memory.elements_before(layout.len(), dtype, settled, begin);
         let to = View::new(buffer, machine_dtype(dtype));
         self.touch([&weights, &to]);
-        let pack = Pack { layout, from: weights, to: to.clone() };
-        self.scopes[settled].prologue.push(Stmt::Pack(pack));
+        let pack = Stmt::Pack(Pack { layout, from: weights, to: to.clone() });
+        match begin {
+            Some(_) => self.scopes[settled].prologue.push(pack),
+            None => self.emit(pack),
+        }
         self.packs.insert(key, (settled, to.clone()));
         Weights::Packed(to, layout)
     }
@@ -1140,6 +1180,9 @@ impl Lowerer {
         let (init, xs) = rest.split_at(scan.n_carry);
         let consts = self.inner_values(body, consts);
         let xs = self.inner_values(body, xs);
+        if scan.length == 1 {
+            return self.one_step(body, eqn, scan, consts, xs);
+        }
         let avals = scan.body.input_avals();
         let carry_avals = &avals[scan.n_consts..scan.n_consts + scan.n_carry];
         let scope = self.scope();
@@ -1185,6 +1228,40 @@ impl Lowerer {
                 self.copy(&value, &aval.shape, target[0].clone());
             }
         }
+    }
+
+    /// A loop of one step is its body, from the initial carry to where the last one goes.
+    fn one_step(
+        &mut self,
+        body: &mut Body<'_>,
+        eqn: &Eqn,
+        scan: &prim::Scan,
+        consts: Vec<Value>,
+        xs: Vec<Value>,
+    ) {
+        let carry = &eqn.inputs[scan.n_consts..scan.n_consts + scan.n_carry];
+        let carry = self.inner_values(body, carry);
+        let (last, ys) = eqn.outputs.split_at(scan.n_carry);
+        let mut targets: Vec<Target> =
+            last.iter().map(|&var| vec![self.destination(body, var)]).collect();
+        for &y in ys {
+            let first = self.destination(body, y);
+            targets.push(vec![place::first_row(&first)]);
+        }
+        self.touch(targets.iter().flatten());
+        self.note("scan, 1 step");
+        let mut invariant = vec![true; consts.len()];
+        invariant.resize(consts.len() + carry.len() + xs.len(), false);
+        let rows = xs.iter().map(|x| x.map(place::first_row)).collect();
+        let inputs = [consts, carry, rows].concat();
+        let stmts = self.enclosed(false, |lowerer| {
+            lowerer.body(&scan.body, inputs, targets, &invariant);
+        });
+        let scope = self.scope();
+        let prologue = std::mem::take(&mut self.scopes[scope].prologue);
+        self.scopes[scope].stmts.extend(prologue);
+        self.scopes[scope].stmts.extend(stmts);
+        self.memory.tick();
     }
 
     fn while_(&mut self, body: &mut Body<'_>, eqn: &Eqn, while_: &prim::While) {

@@ -11,6 +11,9 @@ use rondeau_machine::code::{BLOCK_BYTES, Buffer, BufferId, Place, View};
 use super::machine_dtype;
 use crate::ir::Aval;
 
+/// How many times as large the arena may become so that no two threads share memory.
+const MOST_GROWTH: usize = 2;
+
 /// All buffers of a code under construction.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
@@ -62,25 +65,24 @@ impl Memory {
         dense(buffer, aval)
     }
 
-    /// Memory of that many elements, written in an outer scope before the loop in it that is
-    /// being written now and began at `begin`.
+    /// Memory of that many elements, written in a scope before the loop in it that is being
+    /// written and began at `begin`, or else now.
     pub(super) fn elements_before(
         &mut self,
         n: usize,
         dtype: crate::buffer::DType,
         scope: usize,
-        begin: usize,
+        begin: Option<usize>,
     ) -> BufferId {
         let buffer = self.add(n * dtype.size(), None, scope);
-        self.buffers[buffer.0 as usize].born = begin.saturating_sub(1);
+        self.buffers[buffer.0 as usize].born = begin.unwrap_or(self.now).saturating_sub(1);
         buffer
     }
 
     /// Memory that is shared with nothing.
     pub(super) fn lasting(&mut self, bytes: usize) -> BufferId {
         let buffer = self.add(bytes, None, 0);
-        let known = &mut self.buffers[buffer.0 as usize];
-        (known.born, known.last) = (0, usize::MAX);
+        self.keep(buffer);
         buffer
     }
 
@@ -94,6 +96,17 @@ impl Memory {
     /// In how many loops and branches the buffer was made.
     pub(super) fn scope(&self, buffer: BufferId) -> usize {
         self.buffers[buffer.0 as usize].scope
+    }
+
+    /// Where a buffer is; nothing for one in the arena.
+    pub(super) fn place(&self, buffer: BufferId) -> Option<&Place> {
+        self.buffers[buffer.0 as usize].place.as_ref()
+    }
+
+    /// The buffer lives from before the first statement until after the last one.
+    pub(super) fn keep(&mut self, buffer: BufferId) {
+        let known = &mut self.buffers[buffer.0 as usize];
+        (known.born, known.last) = (0, usize::MAX);
     }
 
     /// A statement begins; what it names lives.
@@ -146,19 +159,39 @@ impl Memory {
 
     /// The buffers, with a place in the arena for each temporary: the first gap that is free for
     /// all of its life.
+    ///
+    /// What several threads touch gets memory of its own if that does not make the arena much
+    /// larger: then a thread finds in its caches what it left there, as bytes have one owner.
     pub(super) fn finish(self) -> Vec<Buffer> {
+        let (tight, tight_bytes) = self.offsets(&|a, b| a.collides(b));
+        let shared = |known: &Known| !known.sets.is_empty();
+        let (wide, wide_bytes) = self.offsets(&|a, b| a.collides(b) || (shared(a) && shared(b)));
+        let offsets = if wide_bytes <= MOST_GROWTH * tight_bytes { wide } else { tight };
+        self.buffers
+            .into_iter()
+            .zip(offsets)
+            .map(|(known, offset)| Buffer {
+                bytes: known.bytes,
+                place: known.place.unwrap_or(Place::Arena(offset)),
+            })
+            .collect()
+    }
+
+    /// An offset for each temporary so that those that collide are apart, and the bytes of all.
+    fn offsets(&self, collide: &dyn Fn(&Known, &Known) -> bool) -> (Vec<usize>, usize) {
         let mut order: Vec<usize> = (0..self.buffers.len()).collect();
         order.retain(|&i| self.buffers[i].place.is_none());
         // Large ones first, so that they do not end up behind holes that small ones left.
         order.sort_by_key(|&i| (std::cmp::Reverse(self.buffers[i].bytes), i));
         let mut placed: Vec<(usize, usize, usize)> = Vec::new();
         let mut offsets = vec![0; self.buffers.len()];
+        let mut end_of_all = 0;
         for i in order {
             let known = &self.buffers[i];
             let bytes = known.bytes.next_multiple_of(BLOCK_BYTES);
             let mut taken: Vec<(usize, usize)> = placed
                 .iter()
-                .filter(|&&(j, ..)| known.collides(&self.buffers[j]))
+                .filter(|&&(j, ..)| collide(known, &self.buffers[j]))
                 .map(|&(_, start, end)| (start, end))
                 .collect();
             taken.sort_unstable();
@@ -171,15 +204,9 @@ impl Memory {
             }
             offsets[i] = offset;
             placed.push((i, offset, offset + bytes));
+            end_of_all = end_of_all.max(offset + bytes);
         }
-        self.buffers
-            .into_iter()
-            .zip(offsets)
-            .map(|(known, offset)| Buffer {
-                bytes: known.bytes,
-                place: known.place.unwrap_or(Place::Arena(offset)),
-            })
-            .collect()
+        (offsets, end_of_all)
     }
 }
 

@@ -2,8 +2,9 @@
 //! value lives. The language of the code is `rondeau_machine`'s.
 //!
 //! The way through: `flatten` removes calls; `cluster` groups the equations of a body into kernels;
-//! `lower` writes each kernel, with the help of `expr` (arithmetic) and `place` (views); `split`
-//! divides what is worth it between threads, with the help of `cut`; `memory` lays temporaries out in one arena.
+//! `lower` writes each kernel, with the help of `expr` (arithmetic) and `place` (views); `setup`
+//! takes out what calls need not repeat; `split` divides what is worth it between threads, with the
+//! help of `cut`; `memory` lays temporaries out in one arena.
 
 mod cluster;
 mod cut;
@@ -12,6 +13,7 @@ mod flatten;
 mod lower;
 mod memory;
 mod place;
+mod setup;
 mod split;
 
 use std::sync::Arc;
@@ -68,9 +70,13 @@ pub fn compile(program: &Program, n_threads: usize) -> Compiled {
         .collect();
     let body = lowerer.top(program, values, targets);
     let Lowerer { mut memory, taps, mut notes, .. } = lowerer;
+    let (mut setup, body) = setup::split(body, &mut memory);
     let body = split::split(body, &mut memory, n_threads, &mut notes);
+    // Weights that are packed for threads.
+    let (packed, body) = setup::split(body, &mut memory);
+    setup.extend(packed);
     let buffers = memory.finish();
-    Compiled { code: Code { buffers, body }, inputs, outputs, taps, notes }
+    Compiled { code: Code { buffers, setup, body }, inputs, outputs, taps, notes }
 }
 
 /// The machine's name for an element type.

@@ -111,6 +111,11 @@ pub(super) fn row(view: &View, level: usize, length: usize, backwards: bool) -> 
     moved(view, shift, view.strides[1..].to_vec()).advance(level, step)
 }
 
+/// Row 0 of axis 0.
+pub(super) fn first_row(view: &View) -> View {
+    moved(view, 0, view.strides[1..].to_vec())
+}
+
 /// The part of a view from `index` on along one axis.
 pub(super) fn from_index(view: &View, axis: usize, index: usize) -> View {
     moved(view, view.strides[axis] * index as i64, view.strides.clone())

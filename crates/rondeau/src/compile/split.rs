@@ -153,7 +153,8 @@ impl Splitter<'_> {
             });
             let Some(parts) = cut.collect::<Option<Vec<_>>>() else { continue };
             let parallel = Stmt::Parallel(parts);
-            let code = Code { buffers: buffers.to_vec(), body: vec![parallel.clone()] };
+            let body = vec![parallel.clone()];
+            let code = Code { buffers: buffers.to_vec(), setup: vec![], body };
             if code.check().is_err() {
                 continue;
             }

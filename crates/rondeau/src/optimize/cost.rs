@@ -113,7 +113,7 @@ fn scan_cost(scan: &Scan) -> Cost {
 }
 
 /// How many steps a loop is taken to run.
-pub(super) fn assumed_steps(length: usize) -> usize {
+fn assumed_steps(length: usize) -> usize {
     if length == 0 { 0 } else { length.max(MIN_STEPS) }
 }
 
@@ -327,13 +327,16 @@ mod tests {
 
     #[test]
     fn a_loop_costs_its_steps() {
-        let body = step();
-        let mut b = Builder::new();
-        let inputs = b.inputs(&body.input_avals());
-        let scan =
-            Scan { body: Arc::new(body), n_consts: 2, n_carry: 1, length: 7, reverse: false };
-        let outputs = b.bind(scan, &inputs);
-        let loop_itself = Cost { kernels: 1.0, ..Cost::default() };
-        assert_eq!(cost(&b.finish(outputs)), loop_itself + cost(&step()).times(7.0));
+        for (length, assumed) in [(0, 0), (1, MIN_STEPS), (20, 20)] {
+            let body = step();
+            let mut b = Builder::new();
+            let inputs = b.inputs(&body.input_avals());
+            let body = Arc::new(body);
+            let scan = Scan { body, n_consts: 2, n_carry: 1, length, reverse: false };
+            let outputs = b.bind(scan, &inputs);
+            let loop_itself = Cost { kernels: 1.0, ..Cost::default() };
+            let steps = cost(&step()).times(assumed as f64);
+            assert_eq!(cost(&b.finish(outputs)), loop_itself + steps);
+        }
     }
 }

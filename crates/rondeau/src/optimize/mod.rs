@@ -17,7 +17,6 @@ mod inline;
 mod inputs;
 mod known;
 mod loops;
-mod merge;
 mod regroup;
 mod residuals;
 
@@ -50,7 +49,6 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "hoist", run: hoist::hoist },
     Pass { name: "defer", run: defer::defer },
     Pass { name: "residuals", run: residuals::residuals },
-    Pass { name: "merge", run: merge::merge },
     Pass { name: "algebra", run: algebra::algebra },
     Pass { name: "cse", run: cse::cse },
     Pass { name: "inputs", run: inputs::inputs },

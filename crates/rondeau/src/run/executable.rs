@@ -7,11 +7,46 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rondeau_machine::{Arena, Executor, Tapped, as_bytes, as_bytes_mut};
 
 use super::Engine;
-use crate::buffer::{Buffer, DType, dispatch};
+use crate::buffer::{Buffer, DType, Layout, Mark, dispatch};
 use crate::compile::{Compiled, TapPart, compile};
 use crate::ir::{Aval, Plan, Program};
 use crate::optimize::optimize;
 use crate::prim::show_tap;
+
+/// How many inputs or outputs find place on the stack.
+const FEW: usize = 32;
+
+/// Calls `f` with `get` of `0..n`, on the stack if they are few.
+pub(super) fn few<T: Copy, R>(
+    n: usize,
+    mut get: impl FnMut(usize) -> T,
+    f: impl FnOnce(&[T]) -> R,
+) -> R {
+    if n == 0 {
+        return f(&[]);
+    }
+    if n > FEW {
+        return f(&(0..n).map(get).collect::<Vec<T>>());
+    }
+    let mut slots = [get(0); FEW];
+    for (i, slot) in slots[..n].iter_mut().enumerate().skip(1) {
+        *slot = get(i);
+    }
+    f(&slots[..n])
+}
+
+/// The same for memory to be written.
+pub(super) fn few_mut<'a>(
+    mut memory: impl ExactSizeIterator<Item = &'a mut [u8]>,
+    f: impl FnOnce(&mut [&mut [u8]]),
+) {
+    let n = memory.len();
+    if n > FEW {
+        return f(&mut memory.collect::<Vec<_>>());
+    }
+    let mut slots: [&mut [u8]; FEW] = std::array::from_fn(|_| memory.next().unwrap_or_default());
+    f(&mut slots[..n]);
+}
 
 /// A program that is ready to run: call it as often as you like, from as many threads as you like.
 #[derive(Debug)]
@@ -28,10 +63,20 @@ enum Runner {
 }
 
 /// Compiled code, and the working memory of calls that have ended.
-struct Machine {
+pub(super) struct Machine {
     compiled: Compiled,
     executable: rondeau_machine::Executable,
-    arenas: Mutex<Vec<Arena>>,
+    /// How each output lies.
+    layouts: Vec<Arc<Layout>>,
+    idle: Mutex<Vec<Memory>>,
+}
+
+/// The working memory of a call.
+#[derive(Default)]
+pub(super) struct Memory {
+    arena: Arena,
+    /// The inputs that the setup has read, once it has run. If they come again, so do its results.
+    seen: Vec<Mark>,
 }
 
 impl std::fmt::Debug for Machine {
@@ -71,14 +116,41 @@ impl Values {
         }
     }
 
-    fn into_buffer(self, aval: &Aval) -> Buffer {
-        let shape = aval.shape.clone();
+    /// The memory of a buffer that nobody else sees and that has the type, or new memory.
+    fn reuse(buffer: Option<Buffer>, aval: &Aval) -> Values {
+        let fits = |buffer: &Buffer| buffer.dtype() == aval.dtype;
+        let Some(buffer) = buffer.filter(fits) else { return Values::zeros(aval) };
+        let n = aval.shape.count();
+        let values = match aval.dtype {
+            DType::F32 => buffer.into_values().map(Values::F32),
+            DType::F64 => buffer.into_values().map(Values::F64),
+            DType::I32 => buffer.into_values().map(Values::I32),
+            DType::U32 => buffer.into_values().map(Values::U32),
+            // They are bytes while code runs.
+            DType::Bool => None,
+        };
+        values.filter(|values| values.len() == n).unwrap_or_else(|| Values::zeros(aval))
+    }
+
+    fn len(&self) -> usize {
         match self {
-            Values::F32(values) => Buffer::new(shape, values),
-            Values::F64(values) => Buffer::new(shape, values),
-            Values::I32(values) => Buffer::new(shape, values),
-            Values::U32(values) => Buffer::new(shape, values),
-            Values::Bool(values) => Buffer::new(shape, values.iter().map(|&x| x != 0).collect()),
+            Values::F32(values) => values.len(),
+            Values::F64(values) => values.len(),
+            Values::I32(values) => values.len(),
+            Values::U32(values) => values.len(),
+            Values::Bool(values) => values.len(),
+        }
+    }
+
+    fn into_buffer(self, layout: &Arc<Layout>) -> Buffer {
+        match self {
+            Values::F32(values) => Buffer::with_layout(layout, values),
+            Values::F64(values) => Buffer::with_layout(layout, values),
+            Values::I32(values) => Buffer::with_layout(layout, values),
+            Values::U32(values) => Buffer::with_layout(layout, values),
+            Values::Bool(values) => {
+                Buffer::with_layout(layout, values.iter().map(|&x| x != 0).collect())
+            }
         }
     }
 }
@@ -120,6 +192,14 @@ impl Executable {
         self.engine
     }
 
+    /// The compiled code, if nothing in it needs translation between calls: truth values do.
+    pub(super) fn machine(&self) -> Option<&Machine> {
+        let Runner::Machine(machine) = &self.runner else { return None };
+        let avals = self.program.input_avals().into_iter().chain(self.program.output_avals());
+        let plain = avals.into_iter().all(|aval| aval.dtype != DType::Bool);
+        plain.then_some(machine)
+    }
+
     /// What was made of the program, one line for each kernel; nothing if it is interpreted.
     pub fn notes(&self) -> &[String] {
         match &self.runner {
@@ -151,7 +231,16 @@ impl Executable {
                 let inputs: Vec<Buffer> = inputs.iter().map(|&buffer| buffer.clone()).collect();
                 plan.run(&inputs)
             }
-            Runner::Machine(machine) => machine.call(inputs),
+            Runner::Machine(machine) => machine.call(inputs, std::iter::empty()),
+        }
+    }
+
+    /// As [`call`](Executable::call), with buffers whose memory the outputs may take over, one for
+    /// each: it is used where nobody else sees it and the type fits.
+    pub fn call_into(&self, inputs: &[&Buffer], used: Vec<Buffer>) -> Vec<Buffer> {
+        match &self.runner {
+            Runner::Interpreter(_) => self.call(inputs),
+            Runner::Machine(machine) => machine.call(inputs, used.into_iter()),
         }
     }
 }
@@ -161,50 +250,101 @@ impl Machine {
         let compiled = compile(program, n_threads);
         let executable = rondeau_machine::Executable::new(&compiled.code, executor)
             .unwrap_or_else(|error| panic!("internal: the code is refused: {error}\n{program}"));
-        Machine { compiled, executable, arenas: Mutex::new(vec![]) }
+        let layout = |aval: &Aval| Layout::dense(aval.shape.clone());
+        let layouts = compiled.outputs.iter().map(layout).collect();
+        Machine { compiled, executable, layouts, idle: Mutex::new(vec![]) }
     }
 
-    fn call(&self, inputs: &[&Buffer]) -> Vec<Buffer> {
-        // Views are laid out densely, and truth values as bytes; most inputs need neither.
+    /// The type of each output, and how it lies.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = (&Aval, &Arc<Layout>)> {
+        self.compiled.outputs.iter().zip(&self.layouts)
+    }
+
+    /// Calls with memory for the outputs that is used where it fits and nobody else sees it.
+    fn call(&self, inputs: &[&Buffer], mut used: impl Iterator<Item = Buffer>) -> Vec<Buffer> {
+        let mut memory = self.lock().pop().unwrap_or_default();
+        let avals = &self.compiled.outputs;
+        let mut outputs: Vec<Values> =
+            avals.iter().map(|aval| Values::reuse(used.next(), aval)).collect();
+        let places = outputs.iter_mut().map(Values::bytes_mut);
+        few_mut(places, |places| self.run(inputs, places, &mut memory));
+        self.lock().push(memory);
+        let both = outputs.into_iter().zip(&self.layouts);
+        both.map(|(values, layout)| values.into_buffer(layout)).collect()
+    }
+
+    /// Runs the code on given memory.
+    pub(super) fn run(&self, inputs: &[&Buffer], outputs: &mut [&mut [u8]], memory: &mut Memory) {
+        let all = inputs.iter().all(|buffer| dense_bytes(buffer).is_some());
+        if all {
+            let get = |i: usize| dense_bytes(inputs[i]).unwrap_or_default();
+            return few(inputs.len(), get, |bytes| {
+                self.run_dense(inputs, bytes, true, outputs, memory)
+            });
+        }
+        // Views are laid out densely, and truth values as bytes.
         let dense: Vec<Cow<'_, Buffer>> = inputs.iter().map(|&buffer| densely(buffer)).collect();
-        let truths: Vec<Vec<u8>> = dense.iter().filter_map(|buffer| truths(buffer)).collect();
-        let mut truths = truths.iter();
-        let bytes: Vec<&[u8]> = dense
-            .iter()
-            .map(|buffer| {
-                let dense = "internal: it is dense";
-                match buffer.dtype() {
-                    DType::F32 => as_bytes(buffer.dense::<f32>().expect(dense)),
-                    DType::F64 => as_bytes(buffer.dense::<f64>().expect(dense)),
-                    DType::I32 => as_bytes(buffer.dense::<i32>().expect(dense)),
-                    DType::U32 => as_bytes(buffer.dense::<u32>().expect(dense)),
-                    DType::Bool => truths.next().expect("internal: one for each"),
-                }
-            })
-            .collect();
-        let mut outputs: Vec<Values> = self.compiled.outputs.iter().map(Values::zeros).collect();
-        let mut places: Vec<&mut [u8]> = outputs.iter_mut().map(Values::bytes_mut).collect();
-        let mut arena = self.lock().pop().unwrap_or_default();
-        let taps = Taps { parts: &self.compiled.taps, seen: RefCell::new(vec![]) };
-        let result =
-            self.executable.run(&bytes, &mut places, &mut arena, &|tapped| taps.show(&tapped));
-        result.unwrap_or_else(|error| panic!("internal: the call is refused: {error}"));
-        self.lock().push(arena);
-        outputs
-            .into_iter()
-            .zip(&self.compiled.outputs)
-            .map(|(values, aval)| values.into_buffer(aval))
-            .collect()
+        let truths: Vec<Option<Vec<u8>>> = dense.iter().map(|buffer| truths(buffer)).collect();
+        let both = dense.iter().zip(&truths);
+        let bytes = both.map(|(buffer, truths)| match truths {
+            Some(truths) => &truths[..],
+            None => dense_bytes(buffer).expect("internal: it is dense"),
+        });
+        let bytes: Vec<&[u8]> = bytes.collect();
+        let read = self.executable.setup_inputs();
+        let kept = read.iter().all(|&i| matches!(dense[i], Cow::Borrowed(_)));
+        self.run_dense(inputs, &bytes, kept, outputs, memory);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arena>> {
-        self.arenas.lock().unwrap_or_else(PoisonError::into_inner)
+    /// `kept` tells that what the setup reads is not a copy made for this call alone.
+    fn run_dense(
+        &self,
+        inputs: &[&Buffer],
+        bytes: &[&[u8]],
+        kept: bool,
+        outputs: &mut [&mut [u8]],
+        memory: &mut Memory,
+    ) {
+        let taps = Taps { parts: &self.compiled.taps, seen: RefCell::new(vec![]) };
+        let show = |tapped: Tapped<'_>| taps.show(&tapped);
+        let read = self.executable.setup_inputs();
+        let is_seen = |(mark, &i): (&Mark, &usize)| mark.is_of(inputs[i]);
+        let known = kept
+            && memory.arena.bytes() > 0
+            && memory.seen.len() == read.len()
+            && memory.seen.iter().zip(read).all(is_seen);
+        let result = match known {
+            true => self.executable.run_again(bytes, outputs, &mut memory.arena, &show),
+            false => {
+                memory.seen.clear();
+                self.executable.run(bytes, outputs, &mut memory.arena, &show)
+            }
+        };
+        result.unwrap_or_else(|error| panic!("internal: the call is refused: {error}"));
+        if !known && kept {
+            memory.seen.extend(read.iter().map(|&i| inputs[i].mark()));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Memory>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn densely(buffer: &Buffer) -> Cow<'_, Buffer> {
     let is_dense = dispatch!(all buffer.dtype(), T => buffer.dense::<T>().is_some());
     if is_dense { Cow::Borrowed(buffer) } else { Cow::Owned(buffer.to_dense()) }
+}
+
+/// The bytes of numbers that lie densely.
+fn dense_bytes(buffer: &Buffer) -> Option<&[u8]> {
+    match buffer.dtype() {
+        DType::F32 => buffer.dense::<f32>().map(as_bytes),
+        DType::F64 => buffer.dense::<f64>().map(as_bytes),
+        DType::I32 => buffer.dense::<i32>().map(as_bytes),
+        DType::U32 => buffer.dense::<u32>().map(as_bytes),
+        DType::Bool => None,
+    }
 }
 
 /// Truth values as bytes.
@@ -235,5 +375,5 @@ impl Taps<'_> {
 fn from_bytes(bytes: &[u8], aval: &Aval) -> Buffer {
     let mut values = Values::zeros(aval);
     values.bytes_mut().copy_from_slice(bytes);
-    values.into_buffer(aval)
+    values.into_buffer(&Layout::dense(aval.shape.clone()))
 }

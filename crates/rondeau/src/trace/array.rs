@@ -212,6 +212,22 @@ impl Array {
         }
     }
 
+    /// The data, to be exchanged.
+    pub(crate) fn value_mut(&mut self) -> Option<&mut Buffer> {
+        match &mut self.0 {
+            Repr::Value(buffer) => Some(buffer),
+            Repr::Traced(_) | Repr::Mistake(_) => None,
+        }
+    }
+
+    /// The data, if there are any yet.
+    pub(crate) fn value(&self) -> Option<&Buffer> {
+        match &self.0 {
+            Repr::Value(buffer) => Some(buffer),
+            Repr::Traced(_) | Repr::Mistake(_) => None,
+        }
+    }
+
     /// The array, or the mistake that it carries.
     ///
     /// # Errors
@@ -238,6 +254,67 @@ impl Array {
             Repr::Traced(tracer) => Err(Error::traced(what, &tracer.aval().to_string()).at(at)),
             Repr::Mistake(error) => Err(error.clone()),
         }
+    }
+
+    /// The values in row-major order, where they are: nothing is copied.
+    ///
+    /// # Errors
+    /// As [`to_vec`](Array::to_vec); and if the array is a view whose values lie in another order.
+    ///
+    /// # Examples
+    /// ```
+    /// use rondeau::Array;
+    ///
+    /// let x = Array::from([1.0_f32, 2.0]);
+    /// assert_eq!(x.as_slice::<f32>()?, [1.0, 2.0]);
+    /// # Ok::<(), rondeau::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn as_slice<T: Element>(&self) -> Result<&[T]> {
+        let at = Location::caller();
+        let buffer = self.buffer_for("as_slice", at)?;
+        if buffer.dtype() != T::DTYPE {
+            return Err(Error::read_as(T::DTYPE.name(), &self.describe()).at(at));
+        }
+        buffer.dense().ok_or_else(|| Error::not_dense("as_slice", &self.describe()).at(at))
+    }
+
+    /// Overwrites the values, given in row-major order. Memory that no other array shares is used
+    /// again, so that repeated use allocates nothing.
+    ///
+    /// # Errors
+    /// If the array is no value, has another element type than `T`, or another number of values.
+    /// It keeps what it had then.
+    ///
+    /// # Examples
+    /// ```
+    /// use rondeau::Array;
+    ///
+    /// let mut x = Array::zeros([2]);
+    /// x.copy_from_slice(&[1.0_f32, 2.0])?;
+    /// assert_eq!(x.to_vec::<f32>()?, [1.0, 2.0]);
+    /// # Ok::<(), rondeau::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn copy_from_slice<T: Element>(&mut self, values: &[T]) -> Result<()> {
+        let at = Location::caller();
+        let buffer = self.buffer_for("copy_from_slice", at)?;
+        if buffer.dtype() != T::DTYPE {
+            return Err(Error::read_as(T::DTYPE.name(), &self.describe()).at(at));
+        }
+        let count = buffer.shape().count();
+        if count != values.len() {
+            let (given, shape) = (values.len(), buffer.shape());
+            let headline = format!("{given} values do not fill the shape {shape}");
+            return Err(Error::shape(headline, format!("give {count} values")).at(at));
+        }
+        if let Some(memory) = self.value_mut().and_then(Buffer::dense_mut) {
+            memory.copy_from_slice(values);
+            return Ok(());
+        }
+        let shape = self.buffer_for("copy_from_slice", at)?.shape().clone();
+        *self = Array::from_buffer(Buffer::new(shape, values.to_vec()));
+        Ok(())
     }
 
     /// The values in row-major order.

@@ -8,4 +8,5 @@ mod errors;
 mod generate;
 mod golden;
 mod laws;
+mod stream;
 mod ui;
