@@ -31,6 +31,12 @@ const TASKS: &[Task] = &[
         run: tidy::run,
     },
     Task {
+        name: "bench",
+        summary: "the table of speed in README.md, measured",
+        help: bench::HELP,
+        run: bench::run,
+    },
+    Task {
         name: "reliability",
         summary: "kills, failing disks and hostile files, as often as before a release",
         help: reliability::HELP,
@@ -99,7 +105,7 @@ mod tests {
         let error = dispatch(&["tidey"]).expect_err("there is no such task");
         assert_eq!(
             error,
-            "error: there is no task `tidey`\nhelp: the tasks are ci, tidy, reliability"
+            "error: there is no task `tidey`\nhelp: the tasks are ci, tidy, bench, reliability"
         );
         let error = dispatch(&["tidy", "--fast"]).expect_err("there is no such option");
         assert_eq!(error, "error: `tidy` takes no argument `--fast`\nhelp: see `tidy --help`");

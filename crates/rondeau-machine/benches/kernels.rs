@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rondeau_machine::code::DType;
-use rondeau_machine::gemm::{MatRef, gemm};
+use rondeau_machine::gemm::{MatRef, Order, gemm};
 use rondeau_machine::math::{Function, apply};
 use rondeau_machine::{Arena, Executable, Executor, as_bytes, as_bytes_mut};
 
@@ -27,7 +27,7 @@ fn products(c: &mut Criterion) {
         group.bench_function(format!("{m}x{k}x{n}"), |bench| {
             let a = MatRef::row_major(&a, m, k).expect("the data fit");
             let b = MatRef::row_major(&b, k, n).expect("the data fit");
-            bench.iter(|| gemm(black_box(a), black_box(b), black_box(&mut out)));
+            bench.iter(|| gemm(black_box(a), black_box(b), black_box(&mut out), Order::Lanes));
         });
     }
     group.finish();

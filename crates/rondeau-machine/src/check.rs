@@ -2,10 +2,15 @@
 //!
 //! The address of a view is affine in the point, in the steps of the loops, and in their parity, so its extremes
 //! are known exactly. Whether two views can meet is an integer equation; where a search with a small budget
-//! finds no answer, the answer is "yes", and the code is refused.
+//! finds no answer, the answer is "yes", and the code is refused. Whether parts that run at the same time can
+//! meet is a question of all their steps at once; `parallel` answers it.
+
+mod parallel;
 
 use crate::code::*;
 use crate::dag::{self, Scope};
+use parallel::Footprint;
+use std::collections::HashSet;
 use std::fmt;
 
 /// Why a [`Code`] may not run.
@@ -49,10 +54,16 @@ impl Code {
         for (i, buffer) in self.buffers.iter().enumerate() {
             declare(&mut needs, buffer).map_err(|what| at(format!("buffers[{i}]"), what))?;
         }
-        let mut checker = Checker { code: self, needs, levels: vec![] };
+        let mut checker = Checker { code: self, needs, levels: vec![], footprints: None };
         checker.body(&self.setup, "setup")?;
         checker.setup(&self.setup)?;
-        checker.body(&self.body, "body")?;
+        for (i, stmt) in self.body.iter().enumerate() {
+            let path = format!("body[{i}]");
+            match stmt {
+                Stmt::Parallel(parts) => checker.parallel(parts, &path)?,
+                stmt => checker.stmt(stmt, &path)?,
+            }
+        }
         Ok(checker.needs)
     }
 }
@@ -89,7 +100,7 @@ fn declare(needs: &mut Needs, buffer: &Buffer) -> Result<(), String> {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Access {
     Read,
     Write,
@@ -104,7 +115,7 @@ struct Walk<'a> {
 }
 
 /// Memory that buffers can share.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Space {
     Input(usize),
     Output(usize),
@@ -117,6 +128,8 @@ struct Checker<'a> {
     needs: Needs,
     /// The number of steps of each enclosing loop.
     levels: Vec<usize>,
+    /// What the part of a [`Stmt::Parallel`] touches that is being checked.
+    footprints: Option<HashSet<Footprint>>,
 }
 
 type Checked<T = ()> = Result<T, String>;
@@ -153,7 +166,13 @@ impl<'a> Checker<'a> {
             Stmt::Sort(k) => self.sort(k).map_err(here),
             Stmt::Gather(k) => self.gather(k).map_err(here),
             Stmt::Scatter(k) => self.scatter(k).map_err(here),
+            Stmt::Tap(_) if self.footprints.is_some() => {
+                Err(here("a part of several shows nothing".into()))
+            }
             Stmt::Tap(tap) => self.tap(tap).map_err(here),
+            Stmt::Parallel(_) => {
+                Err(here("parts that run at the same time stand at the top of a code".into()))
+            }
             Stmt::Loop(l) => {
                 if l.n_steps > i32::MAX as usize {
                     return Err(here(format!("{} steps are too many", l.n_steps)));
@@ -254,6 +273,8 @@ impl<'a> Checker<'a> {
         let b = self.walk(&k.b, &[depth, k.n], "b", Access::Read)?;
         let to = self.walk(&k.to, &[k.m, k.n], "to", Access::Write)?;
         injective(&to)?;
+        self.leave_hull(&a);
+        self.leave_hull(&b);
         let dtype = k.to.dtype;
         let init = k.init.iter().map(|v| self.walk(v, &[k.m, k.n], "init", Access::Read));
         let init = init.collect::<Checked<Vec<_>>>()?;
@@ -549,6 +570,7 @@ impl<'a> Checker<'a> {
                 buffer.bytes / size
             ));
         }
+        self.leave_footprint(&walk, access);
         Ok(walk)
     }
 

@@ -41,7 +41,8 @@
 //! **Control.** [`Stmt::Loop`] repeats its body; it adds one level, outermost is level 0, so `advance` has one
 //! entry an enclosing loop (missing entries are 0). A loop over a batch dimension is as good as a loop over time.
 //! [`Stmt::While`] and [`Stmt::Switch`] choose by data in buffers and add no level. The carry of a `While` is
-//! updated in place: the body computes the new one elsewhere and copies it.
+//! updated in place: the body computes the new one elsewhere and copies it. [`Stmt::Parallel`] stands only at the
+//! top of a code, outside of loops and branches.
 //!
 //! # Meaning, bit for bit
 //!
@@ -56,6 +57,11 @@
 //! Statements run one after the other; within one kernel points run in any order. So a store must not touch what
 //! another point of the same kernel loads or stores: `check` accepts a store that lies exactly on a load or that
 //! it can see to be disjoint. A `source` or `weights` must be disjoint from all stores of its kernel.
+//!
+//! Parts of a [`Stmt::Parallel`] run in any order and at the same time, each through all of its own loops. So
+//! what one part writes no other part may touch, in whichever steps the two are. `check` sees that where the
+//! bytes lie in ranges that do not overlap, or, of data laid out `[time, batch, hidden]`, in other rows of the
+//! batch: for a number of bytes `M`, such as `batch * hidden * 4`, in residues modulo `M` that do not overlap.
 
 use std::sync::Arc;
 
@@ -64,6 +70,9 @@ pub use crate::gemm::Order;
 
 /// The most dimensions of a kernel's iteration space.
 pub const MAX_DIMS: usize = 6;
+
+/// The most parts of a [`Stmt::Parallel`].
+pub const MAX_PARTS: usize = 16;
 
 /// The bytes of one block of packed weights, and the best alignment of a buffer.
 pub const BLOCK_BYTES: usize = 64;
@@ -197,6 +206,9 @@ pub enum Stmt {
     Switch(Switch),
     /// Shows a value to the caller.
     Tap(Tap),
+    /// Runs bodies at the same time: at least one, at most [`MAX_PARTS`], without taps. What one of them writes
+    /// no other may touch.
+    Parallel(Vec<Vec<Stmt>>),
 }
 
 impl Stmt {
@@ -257,6 +269,75 @@ impl Stmt {
                 k.branches.iter().flatten().for_each(|stmt| stmt.views(f));
             }
             Stmt::Tap(k) => f(&k.view, false),
+            Stmt::Parallel(parts) => parts.iter().flatten().for_each(|stmt| stmt.views(f)),
+        }
+    }
+
+    /// Calls `f` with every view of the statement and of those inside it, in the order of [`Stmt::views`].
+    pub fn views_mut(&mut self, f: &mut dyn FnMut(&mut View)) {
+        match self {
+            Stmt::Map(k) => {
+                k.loads.iter_mut().chain(k.stores.iter_mut().map(|store| &mut store.to)).for_each(f)
+            }
+            Stmt::Mat(k) => {
+                for product in &mut k.products {
+                    f(&mut product.source);
+                    match &mut product.weights {
+                        Weights::Packed(view, _) | Weights::Strided(view) => f(view),
+                    }
+                }
+                k.loads.iter_mut().chain(k.stores.iter_mut().map(|store| &mut store.to)).for_each(f)
+            }
+            Stmt::Pack(k) => [&mut k.from, &mut k.to].into_iter().for_each(f),
+            Stmt::Gemm(k) => {
+                [&mut k.a, &mut k.b].into_iter().chain(&mut k.init).chain([&mut k.to]).for_each(f)
+            }
+            Stmt::Reduce(k) => {
+                k.loads.iter_mut().chain(k.outputs.iter_mut().map(|out| &mut out.to)).for_each(f)
+            }
+            Stmt::Cumulative(k) => [&mut k.from, &mut k.to].into_iter().for_each(f),
+            Stmt::Sort(k) => {
+                [&mut k.from].into_iter().chain(&mut k.to).chain(&mut k.to_indices).for_each(f)
+            }
+            Stmt::Gather(k) => {
+                let indices = k.indices.iter_mut().map(|index| &mut index.view);
+                indices.chain([&mut k.from, &mut k.to]).for_each(f)
+            }
+            Stmt::Scatter(k) => {
+                let indices = k.indices.iter_mut().map(|index| &mut index.view);
+                indices.chain([&mut k.from, &mut k.to]).for_each(f)
+            }
+            Stmt::Loop(k) => k.body.iter_mut().for_each(|stmt| stmt.views_mut(f)),
+            Stmt::While(k) => {
+                f(&mut k.flag);
+                k.cond.iter_mut().chain(&mut k.body).for_each(|stmt| stmt.views_mut(f));
+            }
+            Stmt::Switch(k) => {
+                f(&mut k.index);
+                k.branches.iter_mut().flatten().for_each(|stmt| stmt.views_mut(f));
+            }
+            Stmt::Tap(k) => f(&mut k.view),
+            Stmt::Parallel(parts) => parts.iter_mut().flatten().for_each(|stmt| stmt.views_mut(f)),
+        }
+    }
+
+    /// Calls `f` with every DAG of the statement and of those inside it.
+    pub fn dags<'a>(&'a self, f: &mut dyn FnMut(&'a [Node])) {
+        match self {
+            Stmt::Map(k) => f(&k.dag),
+            Stmt::Mat(k) => f(&k.dag),
+            Stmt::Reduce(k) => f(&k.dag),
+            Stmt::Loop(k) => k.body.iter().for_each(|stmt| stmt.dags(f)),
+            Stmt::While(k) => k.cond.iter().chain(&k.body).for_each(|stmt| stmt.dags(f)),
+            Stmt::Switch(k) => k.branches.iter().flatten().for_each(|stmt| stmt.dags(f)),
+            Stmt::Parallel(parts) => parts.iter().flatten().for_each(|stmt| stmt.dags(f)),
+            Stmt::Pack(_)
+            | Stmt::Gemm(_)
+            | Stmt::Cumulative(_)
+            | Stmt::Sort(_)
+            | Stmt::Gather(_)
+            | Stmt::Scatter(_)
+            | Stmt::Tap(_) => {}
         }
     }
 }

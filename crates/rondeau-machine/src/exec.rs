@@ -61,6 +61,7 @@ struct Layout {
     scratch: usize,
     bases: usize,
     steps: usize,
+    lanes: vm::Lanes,
     bytes: usize,
 }
 
@@ -231,16 +232,19 @@ impl Executable {
             // SAFETY: `bases` has room for all buffers.
             unsafe { *bases.add(i) = base };
         }
-        let frame = vm::Frame {
+        let mut frame = vm::Frame {
             bases,
             steps: start.wrapping_add(self.layout.steps) as *mut usize,
             scratch: start.wrapping_add(self.layout.scratch),
             pool: self.constants.address().wrapping_add(self.pool),
             level: self.level,
+            code: ptr::null(),
+            lanes: self.layout.lanes,
             taps,
             panic: Cell::new(None),
         };
         for &part in parts {
+            frame.code = self.native[part as usize].as_ref().map_or(ptr::null(), Native::start);
             // SAFETY: the code is checked; inputs and outputs have the declared lengths and alignments; the arena
             // has room for buffers, scratch and steps; inputs and constants are only read, by the check. The
             // machine code was emitted for this plan, whose steps have not moved: they are on the heap.
@@ -311,11 +315,17 @@ fn place(code: &Code, plan: &vm::Plan) -> (Vec<Source>, Arena, usize) {
 impl Layout {
     fn new(needs: &Needs, plan: &vm::Plan, n_buffers: usize) -> Layout {
         let scratch = needs.arena_bytes.next_multiple_of(BLOCK_BYTES);
-        let bases = scratch + plan.scratch_bytes.next_multiple_of(BLOCK_BYTES);
+        let lanes = vm::Lanes {
+            // Kernels may write a block beyond the end of a product's sums.
+            scratch: plan.scratch_bytes.next_multiple_of(BLOCK_BYTES) + BLOCK_BYTES,
+            // A pair of cache lines, which no other thread writes to.
+            steps: (needs.n_levels * size_of::<usize>()).next_multiple_of(2 * BLOCK_BYTES),
+        };
+        let bases = scratch + plan.n_lanes * lanes.scratch;
         let steps = bases + n_buffers * size_of::<*mut u8>();
-        // Kernels may write a block beyond the end of a product's sums.
-        let bytes = steps + needs.n_levels * size_of::<usize>() + BLOCK_BYTES;
-        Layout { scratch, bases, steps, bytes }
+        let steps = steps.next_multiple_of(2 * BLOCK_BYTES);
+        let bytes = steps + plan.n_lanes * lanes.steps;
+        Layout { scratch, bases, steps, lanes, bytes }
     }
 }
 
@@ -380,6 +390,10 @@ impl Native {
     }
 
     fn explain(&self) -> String {
+        match *self {}
+    }
+
+    fn start(&self) -> *const u8 {
         match *self {}
     }
 

@@ -24,6 +24,7 @@ mod exec;
 pub mod gemm;
 pub mod limits;
 pub mod math;
+mod pool;
 mod real;
 mod scalar;
 #[cfg(test)]
@@ -36,4 +37,5 @@ pub use arena::Arena;
 pub use exec::{
     CallError, Element, Executable, Executor, Tapped, as_bytes, as_bytes_mut, requested_executor,
 };
+pub use pool::{available_threads, requested_threads};
 pub use real::Real;

@@ -121,6 +121,8 @@ impl Twin<'_> {
                 self.body(&s.branches[i as usize]);
             }
             Stmt::Tap(_) => {}
+            // Another order than the one that comes naturally to everybody else.
+            Stmt::Parallel(parts) => parts.iter().rev().for_each(|part| self.body(part)),
         }
     }
 

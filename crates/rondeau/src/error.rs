@@ -603,6 +603,12 @@ impl Error {
         Error::new(ErrorKind::Shape, headline).help("give it an axis in `.out_axes(..)`")
     }
 
+    /// A number of threads that is none.
+    pub(crate) fn threads(text: &str) -> Error {
+        Error::new(ErrorKind::Parse, format!("`RONDEAU_THREADS` is `{text}`"))
+            .help("say a number of threads, such as 1 or 4, or leave the variable out")
+    }
+
     /// A name that is no engine's.
     pub(crate) fn engine(name: &str) -> Error {
         Error::new(ErrorKind::Parse, format!("there is no engine `{name}`"))

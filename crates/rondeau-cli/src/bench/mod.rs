@@ -88,7 +88,7 @@ fn line(
         inputs,
         hidden,
         batch: (batch > 0).then_some(batch),
-        threads: 1,
+        threads: rondeau::run::threads()?,
         median_us: f64::NAN,
         ns_per_step: f64::NAN,
         compile_ms: subject.compile_ms,

@@ -114,6 +114,7 @@ impl Peer {
     /// The command for a workload; `variant` is the best one, if it is known.
     fn command(&self, workload: &Workload, budget: Duration, variant: Option<&str>) -> Vec<String> {
         let again: &[String] = if variant.is_some() { &self.again } else { &[] };
+        let threads = rondeau::run::threads().unwrap_or(1).to_string();
         let fill = |word: &String| {
             let filled = word
                 .replace("{w}", &workload.name)
@@ -121,7 +122,7 @@ impl Peer {
                 .replace("{I}", &workload.inputs.to_string())
                 .replace("{H}", &workload.hidden.to_string())
                 .replace("{B}", &workload.batch.max(1).to_string())
-                .replace("{threads}", "1")
+                .replace("{threads}", &threads)
                 .replace("{budget}", &format!("{:.3}", budget.as_secs_f64()))
                 .replace("{variant}", variant.unwrap_or_default());
             // The peer runs in a directory of its own.

@@ -1,6 +1,8 @@
 //! What `check` refuses, and what it does not.
 
 use crate::code::*;
+use crate::twin::{Rng, points};
+use std::collections::HashSet;
 
 /// Buffers 0 to 3: an input and an output of 10 floats, and two arena ranges of 10 that overlap by 5.
 fn code(body: Vec<Stmt>) -> Code {
@@ -158,4 +160,145 @@ fn indices_reach_what_they_may() {
     refused(vec![gather(3, 5, 3)]);
     refused(vec![gather(0, 1, 3)]);
     accepted(vec![gather(0, 1, 0)]);
+}
+
+fn parallel(parts: Vec<Stmt>) -> Vec<Stmt> {
+    vec![Stmt::Parallel(parts.into_iter().map(|part| vec![part]).collect())]
+}
+
+#[test]
+fn parts_that_run_at_the_same_time_stay_apart() {
+    // Halves, by ranges.
+    let half = |offset, n| copy(n, view(0, 1).offset(offset), view(1, 1).offset(offset));
+    accepted(parallel(vec![half(0, 5), half(5, 5)]));
+    assert_eq!(
+        refused(parallel(vec![half(0, 6), half(5, 5)])),
+        "body[0]: parts 0 and 1 may meet where one of them writes"
+    );
+    // What all only read, all may read.
+    accepted(parallel(vec![
+        copy(5, view(0, 1), view(1, 1)),
+        copy(5, view(0, 1), view(1, 1).offset(5)),
+    ]));
+    // One reads what the other writes, before or after it in time.
+    refused(parallel(vec![copy(5, view(0, 1), view(2, 1)), copy(5, view(2, 1), view(1, 1))]));
+    refused(parallel(vec![copy(5, view(2, 1), view(1, 1)), copy(5, view(0, 1), view(2, 1))]));
+    // Ranges of the arena that overlap, under two names.
+    accepted(parallel(vec![copy(5, view(0, 1), view(2, 1)), copy(5, view(0, 1), view(3, 1))]));
+    refused(parallel(vec![copy(6, view(0, 1), view(2, 1)), copy(5, view(0, 1), view(3, 1))]));
+    // Rows that interleave over time: two steps of five, two and three of each.
+    let rows = |first: i64, n, by: i64| {
+        let step = |buffer| view(buffer, 1).offset(first).advance(0, by);
+        steps(2, vec![copy(n, step(0), step(1))])
+    };
+    accepted(parallel(vec![rows(0, 2, 5), rows(2, 3, 5)]));
+    accepted(parallel(vec![rows(0, 2, 5), rows(7, 3, -5)]));
+    refused(parallel(vec![rows(0, 3, 5), rows(2, 3, 5)]));
+    refused(parallel(vec![rows(0, 2, 5), rows(2, 3, 4)]));
+    // A double buffer of five, of which each part has its rows.
+    let carry = |first: i64, n| {
+        let read = view(1, 1).offset(first).alternate(0, 5);
+        steps(9, vec![copy(n, read, view(1, 1).offset(first + 5).alternate(0, -5))])
+    };
+    accepted(parallel(vec![carry(0, 2), carry(2, 3)]));
+    refused(parallel(vec![carry(0, 3), carry(2, 3)]));
+    // In one step the parts are apart, in different steps they are not.
+    let moving = |first: i64| {
+        let step = |buffer| view(buffer, 1).offset(first).advance(0, 1);
+        steps(4, vec![copy(2, step(0), step(1))])
+    };
+    refused(parallel(vec![moving(0), moving(2)]));
+    accepted(parallel(vec![moving(0), moving(5)]));
+}
+
+#[test]
+fn parts_are_some_and_at_the_top_and_show_nothing() {
+    let part = |i: i64| copy(1, view(0, 0), view(1, 0).offset(i));
+    accepted(parallel(vec![part(0)]));
+    assert_eq!(refused(parallel(vec![])), "body[0]: 0 parts, not 1 to 16");
+    refused(parallel((0..17).map(|_| steps(0, vec![])).collect()));
+    let inner = parallel(vec![part(0), part(1)]);
+    let said = "parts that run at the same time stand at the top of a code";
+    assert_eq!(refused(vec![steps(1, inner.clone())]), format!("body[0].body[0]: {said}"));
+    assert_eq!(refused(vec![Stmt::Parallel(vec![inner])]), format!("body[0].parts[0][0]: {said}"));
+    let tap = Stmt::Tap(Tap { id: 0, dims: vec![], view: View::new(BufferId(0), DType::F32) });
+    accepted(vec![tap.clone()]);
+    assert_eq!(
+        refused(parallel(vec![part(0), tap])),
+        "body[0].parts[1][0]: a part of several shows nothing"
+    );
+}
+
+/// Every element that a loop around one copy reads and writes.
+fn touched(stmt: &Stmt) -> [HashSet<i64>; 2] {
+    let Stmt::Loop(outer) = stmt else { panic!("a loop") };
+    let Stmt::Map(map) = &outer.body[0] else { panic!("a map") };
+    let all = |view: &View| -> HashSet<i64> {
+        let mut all = HashSet::new();
+        for t in 0..outer.n_steps as i64 {
+            for point in points(&map.dims) {
+                let inner = view.strides.iter().zip(&point).map(|(s, &i)| s * i as i64);
+                let moved = view.advance.iter().map(|a| a.stride * t + a.parity * (t % 2));
+                all.insert(view.offset + inner.sum::<i64>() + moved.sum::<i64>());
+            }
+        }
+        all
+    };
+    [all(&map.loads[0]), all(&map.stores[0].to)]
+}
+
+/// A part that copies rows of a matrix to rows, step by step; nearly right or nearly wrong.
+fn random_part(rng: &mut Rng, row: i64, first: i64, n_rows: usize, batch: i64) -> Stmt {
+    let n_steps = 1 + rng.below(4);
+    let mut nudge = |from: &[i64]| if rng.below(5) == 0 { rng.pick(from) } else { 0 };
+    let mut side = |base: i64| {
+        let step = batch * row + nudge(&[1, -1, row, -row]);
+        let backwards = nudge(&[0, 1]) == 1;
+        let last = step * (n_steps as i64 - 1);
+        let (offset, stride) = if backwards { (last, -step) } else { (0, step) };
+        let alternate = nudge(&[batch * row, row, 1]);
+        View::new(BufferId(1), DType::F32)
+            .strides([row, 1 + nudge(&[1, 2])])
+            .offset(base + offset + first * row + nudge(&[1, row, -1]))
+            .advance(0, stride)
+            .alternate(0, alternate)
+    };
+    let (from, to) = (side(0), side(4 * batch * row + row));
+    let (n_rows, cols) = (n_rows as i64 + nudge(&[1, -1]), row + nudge(&[1, -1]));
+    let map = Map {
+        dims: vec![n_rows as usize, cols as usize],
+        loads: vec![from],
+        dag: vec![Node::Load(0)],
+        stores: vec![Store { value: Val(0), to }],
+    };
+    steps(n_steps, vec![Stmt::Map(map)])
+}
+
+#[test]
+fn no_parts_are_accepted_that_meet() {
+    let (mut n_accepted, mut n_met) = (0, 0);
+    for seed in 1..=30_000u64 {
+        let mut rng = Rng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let (row, rows) = (2 + rng.below(4) as i64, [1 + rng.below(3), 1 + rng.below(3)]);
+        let batch = (rows[0] + rows[1]) as i64;
+        let parts = [
+            random_part(&mut rng, row, 0, rows[0], batch),
+            random_part(&mut rng, row, rows[0] as i64, rows[1], batch),
+        ];
+        let mut code = code(parallel(parts.to_vec()));
+        code.buffers[1].bytes = 4 * 400;
+        let alone = |part: &Stmt| Code { body: vec![part.clone()], ..code.clone() };
+        if parts.iter().any(|part| alone(part).check().is_err()) {
+            continue;
+        }
+        let [[reads_a, writes_a], [reads_b, writes_b]] = [touched(&parts[0]), touched(&parts[1])];
+        let meet = !writes_a.is_disjoint(&writes_b)
+            || !writes_a.is_disjoint(&reads_b)
+            || !reads_a.is_disjoint(&writes_b);
+        let is_accepted = code.check().is_ok();
+        assert!(!(meet && is_accepted), "seed {seed}: {parts:?}");
+        n_accepted += usize::from(is_accepted);
+        n_met += usize::from(meet);
+    }
+    assert!(n_accepted > 1_000 && n_met > 1_000, "{n_accepted} accepted, {n_met} met");
 }

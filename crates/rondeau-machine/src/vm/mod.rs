@@ -10,6 +10,7 @@ mod map;
 mod mat;
 mod ops;
 mod pack;
+mod parallel;
 mod reduce;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use crate::exec::Tapped;
 use std::any::Any;
 use std::cell::Cell;
 
+pub(crate) use parallel::run_parts;
 #[cfg(all(target_arch = "x86_64", unix))]
 pub(crate) use tile::Space;
 
@@ -37,9 +39,19 @@ pub(crate) struct Frame<'a> {
     /// The constants of tile programs.
     pub(crate) pool: *const u8,
     pub(crate) level: Level,
+    /// Where machine code starts; null for the tile machine.
+    pub(crate) code: *const u8,
+    pub(crate) lanes: Lanes,
     pub(crate) taps: &'a dyn Fn(Tapped<'_>),
     /// What a call from machine code panicked with.
     pub(crate) panic: Cell<Option<Box<dyn Any + Send>>>,
+}
+
+/// Each part of a [`Stmt::Parallel`] has a lane of the call's memory for itself. From one lane to the next, in bytes:
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lanes {
+    pub(crate) scratch: usize,
+    pub(crate) steps: usize,
 }
 
 impl Frame<'_> {
@@ -110,6 +122,7 @@ pub(crate) struct Planner<'a> {
     pool: Vec<u8>,
     constants: Vec<(DType, u64, usize)>,
     scratch_bytes: usize,
+    n_lanes: usize,
 }
 
 impl Planner<'_> {
@@ -180,7 +193,10 @@ pub(crate) struct Plan {
     body: Vec<Step>,
     /// Tiles full of constants; the caller keeps them where `Frame::pool` points.
     pub(crate) pool: Vec<u8>,
+    /// What each lane needs.
     pub(crate) scratch_bytes: usize,
+    /// The most parts that run at the same time.
+    pub(crate) n_lanes: usize,
 }
 
 /// A planned statement.
@@ -199,23 +215,32 @@ pub(crate) enum Step {
     While(Vec<Step>, Addr, Vec<Step>),
     Switch(Addr, DType, Vec<Vec<Step>>),
     Tap(u64, DType, Vec<usize>, Addr),
+    Parallel(Vec<Vec<Step>>),
 }
 
 impl Plan {
     /// Plans a code that has passed [`Code::check`].
     pub(crate) fn new(code: &Code) -> Plan {
-        let mut planner =
-            Planner { code, n_levels: 0, pool: vec![], constants: vec![], scratch_bytes: 0 };
+        let mut planner = Planner {
+            code,
+            n_levels: 0,
+            pool: vec![],
+            constants: vec![],
+            scratch_bytes: 0,
+            n_lanes: 1,
+        };
         let setup = plan_body(&mut planner, &code.setup);
         let body = plan_body(&mut planner, &code.body);
-        Plan { setup, body, pool: planner.pool, scratch_bytes: planner.scratch_bytes }
+        let Planner { pool, scratch_bytes, n_lanes, .. } = planner;
+        Plan { setup, body, pool, scratch_bytes, n_lanes }
     }
 
     /// Runs the setup or the body.
     ///
     /// # Safety
     /// The buffers at `frame.bases` are as the checked code declares them, `frame.steps` has room for its levels,
-    /// `frame.scratch` for [`Plan::scratch_bytes`], aligned to [`BLOCK_BYTES`]; `frame.pool` is the plan's.
+    /// `frame.scratch` for [`Plan::scratch_bytes`], aligned to [`BLOCK_BYTES`]; both for [`Plan::n_lanes`] lanes;
+    /// `frame.pool` is the plan's.
     pub(crate) unsafe fn run(&self, part: Part, frame: &Frame<'_>) {
         // SAFETY: by contract.
         unsafe { run_body(self.part(part), frame) }
@@ -261,6 +286,10 @@ fn plan_stmt(planner: &mut Planner<'_>, stmt: &Stmt) -> Step {
             Step::Switch(Addr::new(&s.index), s.index.dtype, branches)
         }
         Stmt::Tap(t) => Step::Tap(t.id, t.view.dtype, t.dims.clone(), Addr::new(&t.view)),
+        Stmt::Parallel(parts) => {
+            planner.n_lanes = planner.n_lanes.max(parts.len());
+            Step::Parallel(parts.iter().map(|part| plan_body(planner, part)).collect())
+        }
     }
 }
 
@@ -316,6 +345,9 @@ pub(crate) unsafe fn run_step(step: &Step, frame: &Frame<'_>) {
                     std::slice::from_raw_parts(frame.at(addr), bytes)
                 };
                 (frame.taps)(Tapped { id: *id, dtype: *dtype, dims, bytes });
+            }
+            Step::Parallel(parts) => {
+                run_parts(frame, parts.len(), &|i, frame| run_body(&parts[i], frame));
             }
         }
     }

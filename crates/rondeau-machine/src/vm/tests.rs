@@ -328,3 +328,137 @@ fn control_flow_agrees_with_the_twin() {
         s.compare(&EVERYWHERE);
     }
 }
+
+/// Runs what `cases` runs beside three more of its kind, on all threads there are.
+fn beside(n: u64, make: impl Fn(&mut Rng, &mut Sketch, &[usize]) -> Stmt) {
+    for seed in 1..=n {
+        let mut rng = Rng(seed.wrapping_mul(0xD134_2543_DE82_EF95));
+        let mut sketch = Sketch::default();
+        let mut parts = vec![];
+        for _ in 0..1 + rng.below(5) {
+            let levels: Vec<usize> = (0..rng.below(3)).map(|_| rng.pick(&[1, 2, 3, 5])).collect();
+            let mut stmt = make(&mut rng, &mut sketch, &levels);
+            for &n_steps in levels.iter().rev() {
+                stmt = Stmt::Loop(Loop { n_steps, body: vec![stmt] });
+            }
+            parts.push(vec![stmt]);
+        }
+        sketch.code.body.push(Stmt::Parallel(parts));
+        sketch.compare(&EVERYWHERE);
+    }
+}
+
+#[test]
+fn parts_agree_with_the_twin() {
+    beside(60, |rng, s, levels| {
+        let mut packs = vec![];
+        let mat = Stmt::Mat(mat(rng, s, levels, &mut packs));
+        // The packing has its own statement, before the parts.
+        s.code.body.extend(packs);
+        mat
+    });
+    beside(60, |rng, s, levels| {
+        let dims = dims(rng, 1500);
+        let from = s.load(rng, DType::F32, &dims, levels);
+        let to = s.store(rng, DType::F32, &dims, levels);
+        let dag = vec![Node::Load(0), Node::Unary(Unary::Tanh, Val(0))];
+        Stmt::Map(Map { dims, loads: vec![from], dag, stores: vec![Store { value: Val(1), to }] })
+    });
+    beside(60, |rng, s, levels| {
+        let dims = vec![rng.size().min(33), rng.size()];
+        let from = s.load(rng, DType::F64, &dims, levels);
+        let to = s.store(rng, DType::F64, &dims[..1], levels);
+        let outputs = vec![Reduction { combine: Combine::Sum, value: Val(0), to }];
+        let (dims, reduced) = (vec![dims[0]], vec![dims[1]]);
+        Stmt::Reduce(Reduce { dims, reduced, loads: vec![from], dag: vec![Node::Load(0)], outputs })
+    });
+    beside(30, |rng, s, levels| {
+        let [m, n, k] = [rng.size(), rng.size(), rng.size()].map(|x| x.min(33));
+        let side = |s: &mut Sketch, rng: &mut Rng, dims: &[usize]| {
+            s.view(rng, DType::F32, dims, levels, true, |s, rng, n| {
+                let data = rng.whole(DType::F32, n);
+                s.input(data)
+            })
+        };
+        let (a, b) = (side(s, rng, &[m, k]), side(s, rng, &[k, n]));
+        let to = s.store(rng, DType::F32, &[m, n], levels);
+        Stmt::Gemm(Gemm { m, n, k, a, b, init: None, to, order: Order::Chain })
+    });
+}
+
+/// A recurrence over a batch in a layout [time, batch, hidden], its rows in `n_parts`: the carry in a double
+/// buffer, and a temporary that each part reads as a whole row.
+fn recurrence(n_parts: usize, rows: usize, hidden: usize, n_steps: usize) -> Sketch {
+    let mut rng = Rng(77);
+    let mut s = Sketch::default();
+    let data = |rng: &mut Rng, s: &mut Sketch, n| {
+        let bytes = rng.whole(DType::F32, n);
+        s.input(bytes)
+    };
+    let weights = data(&mut rng, &mut s, hidden * hidden);
+    let xs = data(&mut rng, &mut s, n_steps * rows * hidden);
+    let carry = s.arena(DType::F32, 2 * rows * hidden);
+    let middle = s.arena(DType::F32, rows * hidden);
+    let ys = s.output(DType::F32, n_steps * rows * hidden);
+    let (h, size) = (hidden as i64, (rows * hidden) as i64);
+    let zeros = Store { value: Val(0), to: View::new(carry, DType::F32).strides([1]) };
+    s.code.body.push(Stmt::Map(Map {
+        dims: vec![2 * rows * hidden],
+        loads: vec![],
+        dag: vec![Node::f32(0.0)],
+        stores: vec![zeros],
+    }));
+    let part = |p: usize| {
+        let (first, end) = (rows * p / n_parts, rows * (p + 1) / n_parts);
+        let at = |buffer| View::new(buffer, DType::F32).strides([h, 1]).offset(first as i64 * h);
+        let write = at(carry).offset(size + first as i64 * h).alternate(0, -size);
+        let mat = Mat {
+            rows: end - first,
+            cols: hidden,
+            chains: 1,
+            products: vec![Product {
+                depth: hidden,
+                source: at(carry).alternate(0, size),
+                weights: Weights::Strided(View::new(weights, DType::F32).strides([h, 1])),
+                init: None,
+            }],
+            loads: vec![],
+            dag: vec![Node::Product(0)],
+            stores: vec![Store { value: Val(0), to: at(middle) }],
+        };
+        let map = Map {
+            dims: vec![end - first, hidden],
+            loads: vec![at(middle), at(xs).advance(0, size)],
+            dag: vec![
+                Node::Load(0),
+                Node::Load(1),
+                Node::Binary(Binary::Add, Val(0), Val(1)),
+                Node::Unary(Unary::Tanh, Val(2)),
+            ],
+            stores: vec![
+                Store { value: Val(3), to: write },
+                Store { value: Val(3), to: at(ys).advance(0, size) },
+            ],
+        };
+        vec![Stmt::Loop(Loop { n_steps, body: vec![Stmt::Mat(mat), Stmt::Map(map)] })]
+    };
+    s.code.body.push(Stmt::Parallel((0..n_parts).map(part).collect()));
+    s
+}
+
+#[test]
+fn rows_of_a_recurrence_run_side_by_side() {
+    for (n_parts, rows, hidden) in [(1, 3, 5), (2, 3, 5), (3, 7, 16), (5, 5, 8), (16, 33, 9)] {
+        recurrence(n_parts, rows, hidden, 7).compare(&EVERYWHERE);
+    }
+}
+
+#[test]
+fn calls_from_many_threads_share_the_pool() {
+    let s = recurrence(4, 9, 16, 20);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..20).for_each(|_| s.compare(&EVERYWHERE[2..])));
+        }
+    });
+}

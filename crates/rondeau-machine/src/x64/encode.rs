@@ -9,6 +9,7 @@ pub(super) struct Gpr(pub(super) u8);
 
 pub(super) const RAX: Gpr = Gpr(0);
 pub(super) const RCX: Gpr = Gpr(1);
+pub(super) const RDX: Gpr = Gpr(2);
 pub(super) const RSP: Gpr = Gpr(4);
 pub(super) const RSI: Gpr = Gpr(6);
 pub(super) const RDI: Gpr = Gpr(7);
@@ -250,7 +251,7 @@ impl Asm {
         Asm { isa, code: vec![], labels: vec![], jumps: vec![], pool: vec![], pool_uses: vec![] }
     }
 
-    #[cfg(test)]
+    /// The bytes of code so far.
     pub(super) fn len(&self) -> usize {
         self.code.len()
     }

@@ -1,4 +1,4 @@
-//! Machine code for x86-64: a whole code as one function.
+//! Machine code for x86-64: a whole code as one function, and one for each part that runs beside others.
 //!
 //! Loops, branches, and the kernels that [`vir::covers`] are emitted in line; every other kernel is a call of the
 //! tile machine. So all codes run, and what is emitted computes the same bits as the tile machine.
@@ -16,8 +16,8 @@ mod vir;
 
 use crate::code::{Code, Stmt, View};
 use crate::cpu::Level;
-use crate::vm::{Frame, Part, Plan, Step, run_step};
-use encode::{Asm, Gpr, If, Isa, Label, Mem, RAX, RDI, RSI, RSP};
+use crate::vm::{Frame, Part, Plan, Step, run_parts, run_step};
+use encode::{Asm, Gpr, If, Isa, Label, Mem, RAX, RDI, RDX, RSI, RSP};
 use frame::Streams;
 use pages::Pages;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +32,10 @@ type Entry = unsafe extern "sysv64" fn(*const Frame<'_>) -> u32;
 #[derive(Debug)]
 pub(crate) struct Native {
     pages: Pages,
+    /// Where in the pages the main function is.
+    main: usize,
+    /// Where in the pages the parts of each parallel statement are. The machine code knows these arrays.
+    _parts: Vec<Box<[usize]>>,
     /// What the tile machine runs, and why.
     report: Vec<String>,
     isa: Isa,
@@ -57,14 +61,20 @@ impl Native {
             spilled: 0,
             n_emitted: 0,
             report: vec![],
+            parts: vec![],
+            n_started: 0,
         };
-        let bytes = generator.function(part.of(code), plan.part(part));
+        let (stmts, steps) = (part.of(code), plan.part(part));
+        generator.parts(stmts, steps);
+        let main = generator.function(stmts, steps, "body");
+        let bytes = std::mem::replace(&mut generator.asm, Asm::new(isa)).finish();
         if generator.n_emitted == 0 {
             return None;
         }
         let pages = Pages::new(&bytes).ok()?;
-        let (report, n_emitted) = (generator.report, generator.n_emitted);
-        Some(Native { pages, report, isa, code_bytes: bytes.len(), n_emitted })
+        let Generator { report, n_emitted, parts, .. } = generator;
+        let code_bytes = bytes.len();
+        Some(Native { pages, main, _parts: parts, report, isa, code_bytes, n_emitted })
     }
 
     /// Says how much is machine code, and what is not and why.
@@ -78,13 +88,21 @@ impl Native {
         text
     }
 
+    /// Where the machine code starts.
+    pub(crate) fn start(&self) -> *const u8 {
+        self.pages.start()
+    }
+
     /// Runs the part.
     ///
     /// # Safety
-    /// As [`Plan::run`], with the plan that the code was emitted for, at the same address.
+    /// As [`Plan::run`], with the plan that the code was emitted for, at the same address; `frame.code` is
+    /// [`Native::start`].
     pub(crate) unsafe fn run(&self, frame: &Frame<'_>) {
-        // SAFETY: the pages hold a function of this type, emitted for this processor.
-        let entry = unsafe { std::mem::transmute::<*const u8, Entry>(self.pages.start()) };
+        // SAFETY: the pages hold a function of this type there, emitted for this processor.
+        let entry = unsafe {
+            std::mem::transmute::<*const u8, Entry>(self.start().wrapping_add(self.main))
+        };
         // SAFETY: by contract; the function's accesses are those of the checked code.
         if unsafe { entry(frame) } != 0
             && let Some(panic) = frame.panic.take()
@@ -111,7 +129,39 @@ unsafe extern "sysv64" fn run_in_vm(frame: *const Frame<'_>, step: *const Step) 
     }
 }
 
-/// A function under construction.
+/// Runs parts for machine code, whose functions are at `offsets` from the start of the code.
+///
+/// # Safety
+/// As [`Native::run`], of the code that has these parts.
+unsafe extern "sysv64" fn run_beside(
+    frame: *const Frame<'_>,
+    offsets: *const usize,
+    n: usize,
+) -> u32 {
+    // SAFETY: by contract; the emitted call has the address and the length of an array.
+    let (frame, offsets) = unsafe { (&*frame, std::slice::from_raw_parts(offsets, n)) };
+    let part = |i: usize, frame: &Frame<'_>| {
+        // SAFETY: there is a function of this type at each offset, emitted for this processor.
+        let entry =
+            unsafe { std::mem::transmute::<*const u8, Entry>(frame.code.wrapping_add(offsets[i])) };
+        // SAFETY: the accesses of the part are those of the checked code.
+        if unsafe { entry(frame) } != 0
+            && let Some(panic) = frame.panic.take()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    };
+    // SAFETY: the frame has a lane for each part of the plan; parts are apart by the check of the code.
+    match catch_unwind(AssertUnwindSafe(|| unsafe { run_parts(frame, n, &part) })) {
+        Ok(()) => 0,
+        Err(panic) => {
+            frame.panic.set(Some(panic));
+            1
+        }
+    }
+}
+
+/// A function under construction, behind others that are done.
 struct Generator<'a> {
     code: &'a Code,
     asm: Asm,
@@ -121,16 +171,41 @@ struct Generator<'a> {
     spilled: i32,
     n_emitted: usize,
     report: Vec<String>,
+    /// Where the functions of the parts of each parallel statement start.
+    parts: Vec<Box<[usize]>>,
+    /// How many parallel statements the main function has so far.
+    n_started: usize,
 }
 
 impl Generator<'_> {
-    fn function(&mut self, stmts: &[Stmt], steps: &[Step]) -> Vec<u8> {
+    /// Emits a function for each part of each parallel statement, which the main function finds in `self.parts`.
+    fn parts(&mut self, body: &[Stmt], steps: &[Step]) {
+        for (i, (stmt, step)) in body.iter().zip(steps).enumerate() {
+            let (Stmt::Parallel(parts), Step::Parallel(steps)) = (stmt, step) else { continue };
+            let mut offsets = vec![];
+            for (p, (part, steps)) in parts.iter().zip(steps).enumerate() {
+                let said = self.report.len();
+                offsets.push(self.function(part, steps, &format!("body[{i}].parts[{p}]")));
+                if p > 0 {
+                    // Parts are alike, and what is said of one goes for all.
+                    self.report.truncate(said);
+                }
+            }
+            self.parts.push(offsets.into());
+        }
+    }
+
+    /// Emits a function; returns where it starts.
+    fn function(&mut self, stmts: &[Stmt], steps: &[Step], path: &str) -> usize {
+        let at = self.asm.len();
+        self.streams = Streams::default();
+        self.spilled = 0;
         self.exit = self.asm.label();
         let (start, body) = (self.asm.label(), self.asm.label());
         // The size of the frame and the streams are known at the end, so the function starts there.
         self.asm.jump(start);
         self.asm.bind(body);
-        self.body(stmts, steps, "body");
+        self.body(stmts, steps, path);
         self.asm.mov_imm(RAX, 0);
         self.asm.bind(self.exit);
         self.asm.vzeroupper();
@@ -140,7 +215,7 @@ impl Generator<'_> {
         self.asm.bind(start);
         self.prologue();
         self.asm.jump(body);
-        std::mem::replace(&mut self.asm, Asm::new(Isa::Vex)).finish()
+        at
     }
 
     fn prologue(&mut self) {
@@ -223,7 +298,8 @@ impl Generator<'_> {
             (Stmt::Gather(_), _) => self.in_vm(step, path, "a Gather"),
             (Stmt::Scatter(_), _) => self.in_vm(step, path, "a Scatter"),
             (Stmt::Tap(_), _) => self.in_vm(step, path, "a Tap"),
-            (Stmt::Loop(_) | Stmt::While(_) | Stmt::Switch(_), _) => {
+            (Stmt::Parallel(_), Step::Parallel(_)) => self.beside(),
+            (Stmt::Loop(_) | Stmt::While(_) | Stmt::Switch(_) | Stmt::Parallel(_), _) => {
                 unreachable!("internal: the plan has another shape than the code")
             }
         }
@@ -249,6 +325,20 @@ impl Generator<'_> {
         self.asm.mov_load(RDI, frame::frame());
         self.asm.mov_imm(RSI, step as *const Step as i64);
         self.asm.mov_imm(RAX, run_in_vm as *const () as i64);
+        self.asm.call(RAX);
+        self.asm.test32(RAX);
+        self.asm.jump_if(If::NotEqual, self.exit);
+    }
+
+    /// Emits the call that runs the parts of the next parallel statement.
+    fn beside(&mut self) {
+        let offsets = &self.parts[self.n_started];
+        self.n_started += 1;
+        self.asm.vzeroupper();
+        self.asm.mov_load(RDI, frame::frame());
+        self.asm.mov_imm(RSI, offsets.as_ptr() as i64);
+        self.asm.mov_imm(RDX, offsets.len() as i64);
+        self.asm.mov_imm(RAX, run_beside as *const () as i64);
         self.asm.call(RAX);
         self.asm.test32(RAX);
         self.asm.jump_if(If::NotEqual, self.exit);

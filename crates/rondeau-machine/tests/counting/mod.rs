@@ -5,11 +5,11 @@ use std::cell::Cell;
 
 /// What the current thread has asked of the allocator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
+pub(crate) struct Count {
     /// How many pieces of memory, made or grown.
-    pub n: usize,
+    pub(crate) n: usize,
     /// Bytes that are still in use, less those that this thread gave back for others.
-    pub live_bytes: isize,
+    pub(crate) live_bytes: isize,
 }
 
 thread_local! {
@@ -17,7 +17,7 @@ thread_local! {
 }
 
 /// Returns the counts of the current thread.
-pub fn count() -> Count {
+pub(crate) fn count() -> Count {
     COUNT.with(Cell::get)
 }
 

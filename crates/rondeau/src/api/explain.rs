@@ -7,7 +7,7 @@ use super::{Arguments, Function, program};
 use crate::error::Result;
 use crate::ir::Program;
 use crate::optimize::{Census, Cost, Rates, cost, floor_ns, optimize_with};
-use crate::run::{Engine, Executable};
+use crate::run::{Engine, Executable, threads};
 use crate::trace::check_sizes;
 
 /// A function that is to be explained; see [`explain`].
@@ -81,7 +81,7 @@ impl<F: Function<Args>, Args: Arguments> ExplainOf<F, Args> {
             census = after;
         });
         let engine = Engine::requested()?;
-        let executable = Executable::with(&optimized, engine);
+        let executable = Executable::with_threads(&optimized, engine, threads()?);
         Ok(Explanation {
             passes,
             moves,

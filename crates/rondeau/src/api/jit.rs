@@ -10,7 +10,7 @@ use super::{Arguments, Function, Transformed};
 use crate::buffer::{Buffer, Scalar};
 use crate::error::Result;
 use crate::ir::{Aval, Program};
-use crate::run::{Engine, Executable};
+use crate::run::{Engine, Executable, MAX_THREADS, threads};
 use crate::trace::{Array, apply, check_sizes, is_traced};
 use crate::tree::{self, Tree};
 
@@ -18,6 +18,7 @@ use crate::tree::{self, Tree};
 pub struct Jit<F, R> {
     f: F,
     engine: Option<Engine>,
+    n_threads: Option<usize>,
     cache: Mutex<Cache<R>>,
 }
 
@@ -80,13 +81,32 @@ where
     Args: Arguments,
 {
     let cache = Cache { compiled: vec![] };
-    Transformed::new(Jit { f, engine: None, cache: Mutex::new(cache) })
+    Transformed::new(Jit { f, engine: None, n_threads: None, cache: Mutex::new(cache) })
 }
 
 impl<F, R, Args> Transformed<Jit<F, R>, Args> {
     /// The function on another engine than the default: for tests and for debugging.
     pub fn engine(self, engine: Engine) -> Self {
         self.map(|kind| Jit { engine: Some(engine), ..kind })
+    }
+
+    /// The function on up to `n` threads instead of [`run::threads`](crate::run::threads), the
+    /// calling one among them; at least 1, at most [`MAX_THREADS`](crate::run::MAX_THREADS).
+    /// Calls divide batches and large products between them; results have the same bits for
+    /// any number.
+    ///
+    /// # Examples
+    /// ```
+    /// use rondeau::{Array, jit};
+    ///
+    /// let f = |x: &Array| x.dot(x).tanh();
+    /// let x = Array::ones([200, 200]) * 0.01;
+    /// let [one, three] = [1, 3].map(|n| jit(f).threads(n).call(&x));
+    /// assert_eq!(one?.to_vec::<f32>()?, three?.to_vec::<f32>()?);
+    /// # Ok::<(), rondeau::Error>(())
+    /// ```
+    pub fn threads(self, n: usize) -> Self {
+        self.map(|kind| Jit { n_threads: Some(n.clamp(1, MAX_THREADS)), ..kind })
     }
 
     /// How many signatures have been compiled.
@@ -203,6 +223,7 @@ impl<F, R> Jit<F, R> {
         let (avals, paths) = (avals(&args)?, paths_of(&args));
         let signature = Signature { structure, variant, avals, paths };
         let engine = self.engine.map_or_else(Engine::requested, Ok)?;
+        let n_threads = self.n_threads.map_or_else(threads, Ok)?;
         let traced = trace_function(&self.f, &args, &signature.avals)?;
         let captured = traced.closed.captured;
         if is_traced(&captured) {
@@ -215,7 +236,7 @@ impl<F, R> Jit<F, R> {
         let captured: Result<Vec<Buffer>> =
             captured.iter().map(|array| array.buffer().cloned()).collect();
         let compiled = Arc::new(Compiled {
-            executable: Executable::compile(&traced.closed.program, engine),
+            executable: Executable::compile(&traced.closed.program, engine, n_threads),
             captured: captured?,
             output: traced.output,
         });

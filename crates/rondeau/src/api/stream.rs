@@ -87,7 +87,8 @@ impl<C: Tree, X: Tree, Y: Tree> Stream<C, X, Y> {
         let traced = trace_function(&once, &args, &avals(&args)?)?;
         let (_, y) = traced.output;
         check_sizes(&traced.closed.program)?;
-        let executable = Executable::compile(&traced.closed.program, engine);
+        // A step is too short for several threads.
+        let executable = Executable::compile(&traced.closed.program, engine, 1);
         let mut fixed = buffers(traced.closed.captured.iter())?;
         fixed.extend(buffers(tree::leaves(params))?);
         let session = Session::new(executable, fixed, buffers(tree::leaves(carry))?);

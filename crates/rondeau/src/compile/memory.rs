@@ -1,7 +1,8 @@
 //! Buffers: what is given, what is returned, and temporaries, which share one arena.
 //!
 //! A temporary lives from the statement that first names it to the last one that does. If a loop
-//! names one that is older than the loop, it lives until the loop ends.
+//! names one that is older than the loop, it lives until the loop ends. Those that parts name which
+//! run at the same time are kept apart for all of their lives, since no part waits for another.
 
 use std::sync::Arc;
 
@@ -9,6 +10,9 @@ use rondeau_machine::code::{BLOCK_BYTES, Buffer, BufferId, Place, View};
 
 use super::machine_dtype;
 use crate::ir::Aval;
+
+/// How many times as large the arena may become so that no two threads share memory.
+const MOST_GROWTH: usize = 2;
 
 /// All buffers of a code under construction.
 #[derive(Debug, Default)]
@@ -18,6 +22,8 @@ pub(super) struct Memory {
     now: usize,
     /// When the loops began that are being written.
     loops: Vec<usize>,
+    /// How many sets of buffers are kept apart.
+    n_sets: usize,
 }
 
 #[derive(Debug)]
@@ -28,11 +34,22 @@ struct Known {
     last: usize,
     /// How many loops and branches enclose the statement that made it.
     scope: usize,
+    /// The sets whose buffers share no memory.
+    sets: Vec<usize>,
+}
+
+impl Known {
+    /// Whether both may not be in one place.
+    fn collides(&self, other: &Known) -> bool {
+        let at_once = self.born <= other.last && other.born <= self.last;
+        at_once || self.sets.iter().any(|set| other.sets.contains(set))
+    }
 }
 
 impl Memory {
     fn add(&mut self, bytes: usize, place: Option<Place>, scope: usize) -> BufferId {
-        self.buffers.push(Known { bytes, place, born: self.now, last: self.now, scope });
+        let (born, last) = (self.now, self.now);
+        self.buffers.push(Known { bytes, place, born, last, scope, sets: vec![] });
         BufferId((self.buffers.len() - 1) as u32)
     }
 
@@ -59,6 +76,13 @@ impl Memory {
     ) -> BufferId {
         let buffer = self.add(n * dtype.size(), None, scope);
         self.buffers[buffer.0 as usize].born = begin.unwrap_or(self.now).saturating_sub(1);
+        buffer
+    }
+
+    /// Memory that is shared with nothing.
+    pub(super) fn lasting(&mut self, bytes: usize) -> BufferId {
+        let buffer = self.add(bytes, None, 0);
+        self.keep(buffer);
         buffer
     }
 
@@ -114,24 +138,60 @@ impl Memory {
         }
     }
 
+    /// None of these buffers may share memory with another one of them, whenever they live.
+    pub(super) fn keep_apart(&mut self, buffers: impl IntoIterator<Item = BufferId>) {
+        for buffer in buffers {
+            self.buffers[buffer.0 as usize].sets.push(self.n_sets);
+        }
+        self.n_sets += 1;
+    }
+
+    /// The buffers, with a place for each temporary that it shares with no other.
+    pub(super) fn side_by_side(&self) -> Vec<Buffer> {
+        let mut end = 0;
+        let place = |known: &Known| {
+            let start = end;
+            end += known.bytes.next_multiple_of(BLOCK_BYTES);
+            Buffer { bytes: known.bytes, place: known.place.clone().unwrap_or(Place::Arena(start)) }
+        };
+        self.buffers.iter().map(place).collect()
+    }
+
     /// The buffers, with a place in the arena for each temporary: the first gap that is free for
     /// all of its life.
+    ///
+    /// What several threads touch gets memory of its own if that does not make the arena much
+    /// larger: then a thread finds in its caches what it left there, as bytes have one owner.
     pub(super) fn finish(self) -> Vec<Buffer> {
+        let (tight, tight_bytes) = self.offsets(&|a, b| a.collides(b));
+        let shared = |known: &Known| !known.sets.is_empty();
+        let (wide, wide_bytes) = self.offsets(&|a, b| a.collides(b) || (shared(a) && shared(b)));
+        let offsets = if wide_bytes <= MOST_GROWTH * tight_bytes { wide } else { tight };
+        self.buffers
+            .into_iter()
+            .zip(offsets)
+            .map(|(known, offset)| Buffer {
+                bytes: known.bytes,
+                place: known.place.unwrap_or(Place::Arena(offset)),
+            })
+            .collect()
+    }
+
+    /// An offset for each temporary so that those that collide are apart, and the bytes of all.
+    fn offsets(&self, collide: &dyn Fn(&Known, &Known) -> bool) -> (Vec<usize>, usize) {
         let mut order: Vec<usize> = (0..self.buffers.len()).collect();
         order.retain(|&i| self.buffers[i].place.is_none());
         // Large ones first, so that they do not end up behind holes that small ones left.
         order.sort_by_key(|&i| (std::cmp::Reverse(self.buffers[i].bytes), i));
         let mut placed: Vec<(usize, usize, usize)> = Vec::new();
         let mut offsets = vec![0; self.buffers.len()];
+        let mut end_of_all = 0;
         for i in order {
             let known = &self.buffers[i];
             let bytes = known.bytes.next_multiple_of(BLOCK_BYTES);
             let mut taken: Vec<(usize, usize)> = placed
                 .iter()
-                .filter(|&&(j, ..)| {
-                    let other = &self.buffers[j];
-                    other.born <= known.last && known.born <= other.last
-                })
+                .filter(|&&(j, ..)| collide(known, &self.buffers[j]))
                 .map(|&(_, start, end)| (start, end))
                 .collect();
             taken.sort_unstable();
@@ -144,15 +204,9 @@ impl Memory {
             }
             offsets[i] = offset;
             placed.push((i, offset, offset + bytes));
+            end_of_all = end_of_all.max(offset + bytes);
         }
-        self.buffers
-            .into_iter()
-            .zip(offsets)
-            .map(|(known, offset)| Buffer {
-                bytes: known.bytes,
-                place: known.place.unwrap_or(Place::Arena(offset)),
-            })
-            .collect()
+        (offsets, end_of_all)
     }
 }
 

@@ -3,15 +3,18 @@
 //!
 //! The way through: `flatten` removes calls; `cluster` groups the equations of a body into kernels;
 //! `lower` writes each kernel, with the help of `expr` (arithmetic) and `place` (views); `setup`
-//! takes out what calls need not repeat; `memory` lays temporaries out in one arena.
+//! takes out what calls need not repeat; `split` divides what is worth it between threads, with the
+//! help of `cut`; `memory` lays temporaries out in one arena.
 
 mod cluster;
+mod cut;
 mod expr;
 mod flatten;
 mod lower;
 mod memory;
 mod place;
 mod setup;
+mod split;
 
 use std::sync::Arc;
 
@@ -50,8 +53,9 @@ pub struct TapPart {
     pub aval: Option<Aval>,
 }
 
-/// Lowers an optimized program.
-pub fn compile(program: &Program) -> Compiled {
+/// Lowers an optimized program, for calls that run on up to `n_threads` threads. The number changes
+/// who computes a value, never its bits.
+pub fn compile(program: &Program, n_threads: usize) -> Compiled {
     let (inputs, outputs) = (program.input_avals(), program.output_avals());
     let mut lowerer = Lowerer::new();
     let values: Vec<Value> = inputs
@@ -65,8 +69,12 @@ pub fn compile(program: &Program) -> Compiled {
         .map(|(i, aval)| vec![lowerer.memory.external(Place::Output(i), aval)])
         .collect();
     let body = lowerer.top(program, values, targets);
-    let Lowerer { mut memory, taps, notes, .. } = lowerer;
-    let (setup, body) = setup::split(body, &mut memory);
+    let Lowerer { mut memory, taps, mut notes, .. } = lowerer;
+    let (mut setup, body) = setup::split(body, &mut memory);
+    let body = split::split(body, &mut memory, n_threads, &mut notes);
+    // Weights that are packed for threads.
+    let (packed, body) = setup::split(body, &mut memory);
+    setup.extend(packed);
     let buffers = memory.finish();
     Compiled { code: Code { buffers, setup, body }, inputs, outputs, taps, notes }
 }

@@ -95,6 +95,7 @@ pub fn apply<P: Tree>(params: &P, updates: &P) -> P {
 /// assert!((next.item::<f32>()? - 0.9).abs() < 1e-6);
 /// # Ok::<(), rondeau::Error>(())
 /// ```
+#[expect(clippy::type_complexity, reason = "a function's type is its arguments")]
 pub fn training_step<P, X, Y, O, F>(
     loss: F,
     optimizer: O,

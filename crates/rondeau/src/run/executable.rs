@@ -156,18 +156,28 @@ impl Values {
 }
 
 impl Executable {
-    /// Optimizes a program and makes it ready for an engine.
-    pub fn compile(program: &Program, engine: Engine) -> Executable {
-        Executable::with(&optimize(program), engine)
+    /// Optimizes a program and makes it ready for an engine; calls run on up to `n_threads`
+    /// threads, see [`Executable::with_threads`].
+    pub fn compile(program: &Program, engine: Engine, n_threads: usize) -> Executable {
+        Executable::with_threads(&optimize(program), engine, n_threads)
     }
 
-    /// Makes a program ready as it is.
+    /// Makes a program ready as it is; calls run on the thread that makes them.
     pub fn with(program: &Program, engine: Engine) -> Executable {
+        Executable::with_threads(program, engine, 1)
+    }
+
+    /// Makes a program ready as it is. Calls divide what is worth it between up to `n_threads`
+    /// threads, at most [`MAX_THREADS`](super::MAX_THREADS); the results have the same bits for
+    /// any number. The interpreter has one.
+    pub fn with_threads(program: &Program, engine: Engine, n_threads: usize) -> Executable {
         let program = Arc::new(program.clone());
+        let machine =
+            |executor| Runner::Machine(Box::new(Machine::new(&program, executor, n_threads)));
         let runner = match engine {
             Engine::Interpreter => Runner::Interpreter(Plan::new(program.clone())),
-            Engine::Vm => Runner::Machine(Box::new(Machine::new(&program, Executor::Vm))),
-            Engine::Native => Runner::Machine(Box::new(Machine::new(&program, Executor::Best))),
+            Engine::Vm => machine(Executor::Vm),
+            Engine::Native => machine(Executor::Best),
         };
         Executable { program, engine, runner }
     }
@@ -236,8 +246,8 @@ impl Executable {
 }
 
 impl Machine {
-    fn new(program: &Program, executor: Executor) -> Machine {
-        let compiled = compile(program);
+    fn new(program: &Program, executor: Executor, n_threads: usize) -> Machine {
+        let compiled = compile(program, n_threads);
         let executable = rondeau_machine::Executable::new(&compiled.code, executor)
             .unwrap_or_else(|error| panic!("internal: the code is refused: {error}\n{program}"));
         let layout = |aval: &Aval| Layout::dense(aval.shape.clone());

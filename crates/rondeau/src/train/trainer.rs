@@ -306,7 +306,7 @@ where
         optimizer: S,
         data: &impl Data<Batch = B>,
     ) -> Result<Trained<P, S>> {
-        Run::begin(self, params, optimizer, data)?.to_the_end(data)
+        Run::begin(self, params, optimizer, data)?.until_the_end(data)
     }
 }
 
@@ -374,7 +374,7 @@ impl<'a, P: Tree, S: Tree, B: Tree, M: Tree> Run<'a, P, S, B, M> {
         Ok(Run { trainer, setup, n_batches, state, saved_best: 0, csv, events })
     }
 
-    fn to_the_end(mut self, data: &impl Data<Batch = B>) -> Result<Trained<P, S>> {
+    fn until_the_end(mut self, data: &impl Data<Batch = B>) -> Result<Trained<P, S>> {
         let ended = loop {
             if let Some(ended) = self.has_ended() {
                 break ended;

@@ -5,12 +5,14 @@ use rondeau::{Array, Origin, find_nonfinite, scan, tanh, value_and_grad};
 
 use crate::{Rng, count, tell};
 
-/// Functions that are not finite outside of their domain, with the name of their primitive, and a
-/// number that is outside.
-const PRIMITIVES: [(&str, fn(&Array) -> Array, f32); 5] = [
+/// A function that is not finite outside of its domain, with the name of its primitive, and a number
+/// that is outside.
+type Case = (&'static str, fn(&Array) -> Array, f32);
+
+const PRIMITIVES: [Case; 5] = [
     ("log", |x| x.log(), -1.0),
     ("sqrt", |x| x.sqrt(), -2.0),
-    ("div", |x| (x - 3.0) / (x - 3.0), 3.0),
+    ("div", |x| (x - 3.0) / (3.0 - x), 3.0),
     ("exp", |x| x.exp(), 1000.0),
     ("log1p", |x| x.log1p(), -5.0),
 ];

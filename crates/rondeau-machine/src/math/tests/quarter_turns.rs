@@ -127,9 +127,9 @@ impl QuarterTurns {
         // m times eight words of digits, the least first.
         let mut product = [0u32; 10];
         let mut carry = 0u128;
-        for i in 0..8 {
+        for (i, digits) in product.iter_mut().take(8).enumerate() {
             let sum = u128::from(m) * u128::from(word(7 - i)) + carry;
-            product[i] = sum as u32;
+            *digits = sum as u32;
             carry = sum >> 32;
         }
         product[8] = carry as u32;

@@ -400,7 +400,9 @@ fn check_or_panic(
         }
     }
     for &passes in &plan.compiled {
-        let compiled = compile(&passes.run(program)?);
+        // The number of threads may change nothing.
+        let n_threads = 1 + program.n_eqns() % 3;
+        let compiled = compile(&passes.run(program)?, n_threads);
         let mut first: Vec<Option<Vec<Buffer>>> = vec![None; points.len()];
         for &executor in &plan.executors {
             let who = format!("{executor:?}, {}", passes.describe());
