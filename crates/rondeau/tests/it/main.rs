@@ -9,4 +9,5 @@ mod generate;
 mod golden;
 mod laws;
 mod stream;
+mod threads;
 mod ui;
