@@ -136,7 +136,7 @@ impl Cutter {
         dims.sort_by_key(|&dim| surface.dims[dim] != self.rows);
         dims.into_iter().find_map(|dim| {
             let size = surface.dims[dim];
-            if size == 0 || size % self.rows != 0 || surface.counted.contains(&dim) {
+            if size == 0 || !size.is_multiple_of(self.rows) || surface.counted.contains(&dim) {
                 return None;
             }
             let points = size / self.rows;
