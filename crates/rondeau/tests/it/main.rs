@@ -12,4 +12,5 @@ mod golden;
 mod laws;
 mod nn;
 mod stream;
+mod threads;
 mod ui;
