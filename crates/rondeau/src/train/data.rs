@@ -55,7 +55,8 @@ impl<T: Tree> Rows<T> {
         let mut lines = Vec::new();
         let mut dense = Vec::new();
         for (path, leaf) in tree::leaves_with_paths(&arrays) {
-            lines.push(format!("{path} is {}", leaf.aval()?));
+            let name = if path.is_empty() { "the array" } else { &path };
+            lines.push(format!("{name} is {}", leaf.aval()?));
             n_rows.push(leaf.shape().first().copied());
             dense.push(Array::from_buffer(leaf.buffer()?.to_dense()));
         }

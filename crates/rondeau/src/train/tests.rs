@@ -178,5 +178,38 @@ fn mistakes_are_told() {
         )),
     ];
     let told: Vec<String> = told.iter().map(Error::to_string).collect();
-    insta::assert_snapshot!(told.join("\n\n"), @"");
+    insta::assert_snapshot!(told.join("\n\n"), @"
+    there are 10 examples, and a batch takes 32
+    help: take a smaller `batch_size`, at least 1, or more examples
+
+    there are 10 examples, and a batch takes 0
+    help: take a smaller `batch_size`, at least 1, or more examples
+
+    the arrays of a data set need one first axis, that of the examples
+      0 is f32[2,3]
+      1 is f32[3]
+    help: give each array a row for each example; what they share belongs to the step
+
+    the arrays of a data set need one first axis, that of the examples
+      the array is f32[]
+    help: give each array a row for each example; what they share belongs to the step
+
+    the metric `loss` is no single number
+      got f32[5]
+    help: return means over the batch, with the loss first
+
+    the update returns no metrics
+    help: return the loss at least, which is what training is judged by
+
+    the update must keep the types of the parameters
+      it takes  f32[]
+      it returns f32[5]
+    help: return them as they came in, for example with `.to(dtype)`
+
+    `loss` is -inf after step 1, in epoch 1
+    help: take smaller steps or clip the gradient; to see where it begins, set `debug_nonfinite` and go on from the last checkpoint
+
+    the validation loss is NaN after epoch 1
+    help: take smaller steps or clip the gradient; to see where it begins, set `debug_nonfinite` and go on from the last checkpoint
+    ");
 }

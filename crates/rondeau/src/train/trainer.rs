@@ -573,7 +573,12 @@ fn numbers<M: Tree>(metrics: &M) -> Result<Vec<(String, f64)>> {
 fn keeps<T: Tree>(what: &str, before: &T, after: &T) -> Result<()> {
     let types = |tree: &T| -> Result<Vec<String>> {
         let leaves = tree::leaves_with_paths(tree).into_iter();
-        leaves.map(|(path, leaf)| Ok(format!("{path}: {}", leaf.aval()?))).collect()
+        leaves
+            .map(|(path, leaf)| {
+                let aval = leaf.aval()?;
+                Ok(if path.is_empty() { aval.to_string() } else { format!("{path}: {aval}") })
+            })
+            .collect()
     };
     let (takes, returns) = (types(before)?, types(after)?);
     if let Some((takes, returns)) = takes.iter().zip(&returns).find(|(a, b)| a != b) {
