@@ -348,7 +348,7 @@ impl Plan {
     pub(crate) fn usual(kind: Kind, number: u64) -> Plan {
         let all = Passes::each();
         let one = all[2 + number as usize % (all.len() - 2)];
-        if kind == Kind::Arrays || number % 16 == 0 {
+        if kind == Kind::Arrays || number.is_multiple_of(16) {
             return Plan {
                 interpreted: vec![Passes::All, one],
                 compiled: vec![Passes::None, Passes::All, one],
@@ -361,7 +361,7 @@ impl Plan {
             Executor::NativeAt(level) => *level > Level::Portable,
             _ => false,
         });
-        let other = if number % 2 == 0 { Passes::None } else { one };
+        let other = if number.is_multiple_of(2) { Passes::None } else { one };
         Plan {
             interpreted: vec![one],
             compiled: vec![Passes::All, other],
