@@ -569,6 +569,12 @@ mod tests {
             changed.insert(name, array).unwrap();
         }
         let error = Forecaster::load(&plan(CellKind::Rnn), &changed).unwrap_err();
-        insta::assert_snapshot!(format!("{error:#}"), @"");
+        insta::assert_snapshot!(format!("{error:#}"), @"
+        the weights do not fit their card: the stored arrays do not fit the tree: 3 fit, and 3 are wrong
+          `cell.w` is missing: f32[3,2]
+          `cell.u` is stored as f32[9] and should be f32[3,3]
+          `cell.v` is not expected
+        help: build the tree as it was when it was stored, or rename what is stored
+        ");
     }
 }
