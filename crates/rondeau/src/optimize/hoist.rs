@@ -129,7 +129,12 @@ impl<'a> Hoist<'a> {
         let mut readers = n_readers(body);
         let mut is_outside = vec![false; self.known.len()];
         for (i, eqn) in body.eqns().iter().enumerate() {
-            if !self.leaves[i] && self.known_of(eqn) == Known::Rows && follows(&eqn.prim) {
+            let are_there = vars_once(eqn).all(|var| {
+                let is_given = matches!(self.sources[var.index()], Some(Source::Given(_)));
+                is_given || is_outside[var.index()] || self.known[var.index()] == Known::Always
+            });
+            let may_follow = self.known_of(eqn) == Known::Rows && follows(&eqn.prim);
+            if !self.leaves[i] && may_follow && are_there {
                 // What the loop no longer needs from outside, if this equation leaves it.
                 let freed: usize = vars_once(eqn)
                     .filter(|var| is_outside[var.index()])
