@@ -95,7 +95,7 @@ impl<A: Cell, B: Cell> Cell for Skip<A, B> {
 
     fn step(&self, (below, above): &Self::Carry, x: &Array) -> (Self::Carry, Array) {
         let (below, y) = self.below.step(below, x);
-        let (above, z) = self.above.step(above, &concatenate(&[&y, x], 0));
+        let (above, z) = self.above.step(above, &concatenate(&[x, &y], 0));
         ((below, above), concatenate(&[y, z], 0))
     }
 }

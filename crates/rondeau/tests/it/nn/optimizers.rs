@@ -23,12 +23,9 @@ fn decay_is_of_what_is_chosen() {
         let optimizer = optim::adamw(0.1, decay);
         optimizer.update(&zeros(), &optimizer.init(&layer()), &layer()).0
     };
-    let [all, matrices, named] = [
-        Decay::new(0.5),
-        Decay::new(0.5).matrices(),
-        Decay::new(0.5).of(|path, _| path == "b"),
-    ]
-    .map(update);
+    let [all, matrices, named] =
+        [Decay::new(0.5), Decay::new(0.5).matrices(), Decay::new(0.5).of(|path, _| path == "b")]
+            .map(update);
     let shrinks = |x: &Array| x.lt(0.0).all().item::<bool>().unwrap();
     assert!(shrinks(&all.w) && shrinks(&all.b));
     assert!(shrinks(&matrices.w) && !shrinks(&matrices.b));
@@ -43,7 +40,8 @@ fn keeps_types<O: Optimizer>(name: &str, optimizer: O) {
         (optim::apply(params, &updates), state)
     });
     let state = optimizer.init(&params);
-    let (next, next_state) = step.call(&params, &state).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let (next, next_state) =
+        step.call(&params, &state).unwrap_or_else(|error| panic!("{name}: {error}"));
     let types = |tree: Vec<&Array>| -> Vec<_> {
         tree.into_iter().map(|leaf| leaf.aval().unwrap()).collect()
     };
@@ -60,8 +58,36 @@ fn updates_keep_types() {
     keeps_types("rmsprop", optim::rmsprop(0.1).centered().momentum(0.5));
     keeps_types("adagrad", optim::adagrad(0.1));
     keeps_types("lion", optim::lion(0.1, 0.1));
-    keeps_types("a chain", (optim::clip_by_global_norm(1.0), optim::add_decay(0.1), optim::sgd(0.1)));
+    keeps_types(
+        "a chain",
+        (optim::clip_by_global_norm(1.0), optim::add_decay(0.1), optim::sgd(0.1)),
+    );
     keeps_types("accumulated", optim::accumulate(optim::adam(0.1), 3));
+}
+
+type Parts = optim::Accumulate<optim::Adam>;
+
+#[test]
+fn accumulated_gradients_are_one_mean() {
+    let (whole, parts) = (optim::adam(0.1), optim::accumulate(optim::adam(0.1), 3));
+    let start = Array::from([1.0_f64, -2.0]);
+    let gradient = |t: i32| Array::from([0.3 + f64::from(t), (1.7 * f64::from(t)).sin()]);
+    let step = jit(|gradient: &Array, state: &optim::StateOf<Parts, Array>, params: &Array| {
+        let (updates, state) = parts.update(gradient, state, params);
+        (params + updates, state)
+    });
+    let (mut by_parts, mut state) = (start.clone(), parts.init(&start));
+    let (mut at_once, mut whole_state) = (start.clone(), whole.init(&start));
+    for t in 0..6 {
+        (by_parts, state) = step.apply(&gradient(t), &state, &by_parts);
+        if t % 3 == 2 {
+            let mean = (gradient(t - 2) + gradient(t - 1) + gradient(t)) / 3.0;
+            let (updates, next) = whole.update(&mean, &whole_state, &at_once);
+            (at_once, whole_state) = (at_once + updates, next);
+        }
+        let distance = (&by_parts - &at_once).abs().max().item::<f64>().unwrap();
+        assert!(distance < 1e-14, "step {t}: {distance:e}");
+    }
 }
 
 #[test]

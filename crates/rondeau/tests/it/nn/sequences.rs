@@ -64,7 +64,8 @@ fn ctc_sums_all_ways_to_write_the_labels() {
 #[test]
 fn a_crf_sums_and_finds_the_best_of_all_labels() {
     let (n_steps, n_labels) = (5, 3);
-    let (emissions, crf) = (wave(&[n_steps, n_labels], 0.2), Crf { transitions: wave(&[3, 3], 2.0) });
+    let (emissions, crf) =
+        (wave(&[n_steps, n_labels], 0.2), Crf { transitions: wave(&[3, 3], 2.0) });
     let (e, t) = (numbers(&emissions), numbers(&crf.transitions));
     let score = |word: &[usize]| -> f64 {
         let own: f64 = word.iter().enumerate().map(|(i, k)| e[i * n_labels + k]).sum();
