@@ -89,10 +89,11 @@ fn run(case: &Case<'_>) {
 }
 
 /// `warmup_cosine(0.0, 0.02, 20, 200, 0.0)` with the roundings of optax, which computes it in f32
-/// of an i32 count: the sum of the linear part is rounded once, the cosine at its end.
+/// of an i32 count: both sums of the linear part are rounded once, the cosine at its end.
 fn single_warmup(count: &Array) -> Array {
     let peak = f64::from(0.02_f32);
-    let rest = (1.0 - count.to(DType::F32) / 20.0).to(DType::F64);
+    let rest = 1.0 - count.to(DType::F64) * f64::from(0.05_f32);
+    let rest = rest.to(DType::F32).to(DType::F64);
     let cosine = schedule::cosine(0.02, 180, 0.0).at(&(count - 20));
     where_(count.lt(20), peak - peak * rest, cosine).to(DType::F32).to(DType::F64)
 }
