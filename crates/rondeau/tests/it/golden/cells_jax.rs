@@ -95,7 +95,7 @@ impl<A: Cell, B: Cell> Cell for Skip<A, B> {
 
     fn step(&self, (below, above): &Self::Carry, x: &Array) -> (Self::Carry, Array) {
         let (below, y) = self.below.step(below, x);
-        let (above, z) = self.above.step(above, &concatenate(&[&y, x], 0));
+        let (above, z) = self.above.step(above, &concatenate(&[x, &y], 0));
         ((below, above), concatenate(&[y, z], 0))
     }
 }
@@ -174,7 +174,7 @@ fn turned(xs: &Array, lengths: &Array) -> Array {
     vmap(one, (0, 0)).apply(xs, lengths)
 }
 
-/// A cell whose state is added to its next one.
+/// Flax's `SimpleCell(residual=True)`: the state is added before the activation.
 #[derive(Clone, Tree)]
 struct StateResidual {
     cell: nn::Rnn,
@@ -188,7 +188,7 @@ impl Cell for StateResidual {
     }
 
     fn step(&self, h: &Array, x: &Array) -> (Array, Array) {
-        let h = h + self.cell.step(h, x).0;
+        let h = (h + self.cell.gate.of(x, h)).tanh();
         (h.clone(), h)
     }
 }

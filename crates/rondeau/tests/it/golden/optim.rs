@@ -15,6 +15,7 @@ const EXCLUSIONS: Exclusions = &[
     ("opt_radam", "the library does not have this optimizer"),
     ("opt_lamb", "the library does not have this optimizer"),
     ("opt_amsgrad", "the library does not have this optimizer"),
+    ("opt_multi_steps_2", "optax adds f64 gradients up in f32 here"),
 ];
 
 #[test]
@@ -83,7 +84,6 @@ fn chains(case: &Case<'_>) -> bool {
             descend(case, (optim::clip_by_global_norm(1.0), adamw));
         }
         "opt_add_decayed_sgd" => descend(case, (optim::add_decay(0.1), optim::sgd(0.1))),
-        "opt_multi_steps_2" => descend(case, optim::accumulate(optim::sgd(0.1), 2)),
         _ => return false,
     }
     true

@@ -173,7 +173,7 @@ fn what_does_not_fit_a_cell_is_told_at_the_call() {
     let (_, ys) = nn::run(&cell, &cell.initial_carry(), &Array::zeros([10, 5]));
     insta::assert_snapshot!(message(ys.error().unwrap()), @r"
     the cell takes sequences of shape [time, 3]
-      xs is f32[10, 5]
+      xs is f32[10,5]
     help: a batch [batch, time, input] is for `nn::run_batch`
     ");
     let mut carry = cell.initial_carry();
@@ -204,7 +204,7 @@ fn all_weights_that_do_not_fit_are_told_at_once() {
     let Err(error) = layer.lstm(&weights) else { panic!("they do not fit") };
     insta::assert_snapshot!(message(&error), @r"
     the weights are not those of torch's LSTM with 3 inputs and a state of 8
-      enc.weight_hh_l0 is f32[24, 8] and must be [32, 8]
+      enc.weight_hh_l0 is f32[24,8] and must be [32,8]
       enc.bias_hh_l0 is missing; its shape is [32]
       enc.weight_hr_l0 is not expected
     help: check the sizes, the prefix, and whether the file is of this layer

@@ -65,6 +65,31 @@ fn updates_keep_types() {
     keeps_types("accumulated", optim::accumulate(optim::adam(0.1), 3));
 }
 
+type Parts = optim::Accumulate<optim::Adam>;
+
+#[test]
+fn accumulated_gradients_are_one_mean() {
+    let (whole, parts) = (optim::adam(0.1), optim::accumulate(optim::adam(0.1), 3));
+    let start = Array::from([1.0_f64, -2.0]);
+    let gradient = |t: i32| Array::from([0.3 + f64::from(t), (1.7 * f64::from(t)).sin()]);
+    let step = jit(|gradient: &Array, state: &optim::StateOf<Parts, Array>, params: &Array| {
+        let (updates, state) = parts.update(gradient, state, params);
+        (params + updates, state)
+    });
+    let (mut by_parts, mut state) = (start.clone(), parts.init(&start));
+    let (mut at_once, mut whole_state) = (start.clone(), whole.init(&start));
+    for t in 0..6 {
+        (by_parts, state) = step.apply(&gradient(t), &state, &by_parts);
+        if t % 3 == 2 {
+            let mean = (gradient(t - 2) + gradient(t - 1) + gradient(t)) / 3.0;
+            let (updates, next) = whole.update(&mean, &whole_state, &at_once);
+            (at_once, whole_state) = (at_once + updates, next);
+        }
+        let distance = (&by_parts - &at_once).abs().max().item::<f64>().unwrap();
+        assert!(distance < 1e-14, "step {t}: {distance:e}");
+    }
+}
+
 #[test]
 fn clipping_leaves_small_gradients_alone() {
     let gradient = (Array::from([0.3_f32]), Array::from([0.4_f32]));
