@@ -153,6 +153,15 @@ mod tests {
         for (name, card) in cases {
             told += &format!("\n{name}: {}", refused(weights().with_text(CARD_KEY, card)));
         }
-        insta::assert_snapshot!(told, @"");
+        insta::assert_snapshot!(told, @r#"
+        no card: it was not written by `rondeau train`: it has no card
+        not JSON: its card: EOF while parsing an object at line 1 column 1
+        format 2: its card has format 2, and this version reads 1: train again
+        unknown field: its card: unknown field `x`, expected one of `format`, `cell`, `hidden`, `window`, `seed`, `epoch`, `scaler` at line 1 column 28
+        hidden 0: its card has a hidden size, a window or a target that no run has
+        window 2^64 - 1: its card has a hidden size, a window or a target that no run has
+        no target: its card has a hidden size, a window or a target that no run has
+        deviation 0: its card has a normalisation that is not positive
+        "#);
     }
 }

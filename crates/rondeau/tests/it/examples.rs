@@ -86,9 +86,8 @@ fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
     for i in 0..n {
         for k in i + 1..n {
             let factor = a[k][i] / a[i][i];
-            for j in i..n {
-                a[k][j] -= factor * a[i][j];
-            }
+            let pivot = a[i].clone();
+            a[k].iter_mut().zip(pivot).skip(i).for_each(|(x, p)| *x -= factor * p);
             b[k] -= factor * b[i];
         }
     }

@@ -12,6 +12,9 @@ const INPUT: usize = 3;
 const HIDDEN: usize = 4;
 const STEPS: usize = 5;
 
+/// A way of running a cell over a sequence.
+type Run<C> = fn(&C, &<C as Cell>::Carry, &Array) -> (<C as Cell>::Carry, Array);
+
 /// A function of leaves, so that there is one type of them.
 type Flat = Box<dyn Fn(&Vec<Array>) -> Vec<Array>>;
 
@@ -65,7 +68,7 @@ where
         let carry = tree::rebuild(&carry, leaves.split_off(n_cell));
         (tree::rebuild(&cell, leaves), carry, xs)
     };
-    let with = |run: fn(&C, &C::Carry, &Array) -> (C::Carry, Array)| -> Flat {
+    let with = |run: Run<C>| -> Flat {
         let parts = parts.clone();
         Box::new(move |leaves| {
             let (cell, carry, xs) = parts(leaves);
