@@ -360,15 +360,6 @@ impl<'a, 'b> After<'a, 'b> {
                 let sums = [self.sum(eqn.inputs[0]), self.sum(eqn.inputs[1])];
                 self.draft.bind1(*op, &sums)
             }
-            // Σ c·xₜ = c·Σ xₜ
-            Prim::Binary(Binary::Mul) if eqn.inputs.iter().any(|&x| defer.is_const(x)) => {
-                let (c, x) = match defer.is_const(eqn.inputs[0]) {
-                    true => (eqn.inputs[0], eqn.inputs[1]),
-                    false => (eqn.inputs[1], eqn.inputs[0]),
-                };
-                let (c, sum) = (self.value(c).atom(), self.sum(x));
-                self.draft.bind1(Binary::Mul, &[c, sum])
-            }
             // Σ f(xₜ) = f(Σ xₜ), for f that only moves, or changes the sign
             Prim::Unary(Unary::Neg)
             | Prim::Broadcast(_)
