@@ -658,6 +658,20 @@ impl Lowerer {
             return;
         }
         self.touch(stmt.loads.iter().chain(stmt.outputs.iter().map(|output| &output.to)));
+        if stmt.reduced.contains(&0) {
+            // There is nothing to read, however many axes it has.
+            stmt.reduced = vec![0];
+            let n_kept = stmt.dims.len();
+            for view in &mut stmt.loads {
+                view.strides.truncate(n_kept);
+                view.strides.push(0);
+            }
+            for node in &mut stmt.dag {
+                if let Node::Iota { dim, .. } = node {
+                    *dim = (*dim).min(n_kept as u32);
+                }
+            }
+        }
         collapse_reduce(&mut stmt);
         self.note(format!(
             "reduce {:?} over {:?}: {} nodes",

@@ -8,7 +8,7 @@
 use super::cost::is_elementwise;
 use super::draft::{Draft, Rule, rewrite};
 use super::fold::{self, spread_scalar};
-use crate::buffer::{Scalar, Shape};
+use crate::buffer::{DType, Scalar, Shape};
 use crate::ir::{Atom, Program};
 use crate::prim::{Binary, Broadcast, DotGeneral, Fold, Prim, Unary};
 
@@ -150,13 +150,14 @@ fn operand_of(draft: &Draft, op: Unary, atom: Atom) -> Option<Atom> {
     (eqn.prim == Prim::Unary(op)).then(|| eqn.inputs[0])
 }
 
-// -(-x) = x,  not(not x) = x,  |-x| = ||x|| = |x|
+// -(-x) = x,  not(not x) = x,  |-x| = ||x|| = |x|, but for unsigned numbers, which have no opposite
 fn unary_of_unary(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
     let &Prim::Unary(outer) = prim else { return None };
     let eqn = draft.def(inputs[0])?;
     let Prim::Unary(inner) = eqn.prim else { return None };
     match (outer, inner) {
         (Unary::Neg, Unary::Neg) | (Unary::Not, Unary::Not) => Some(eqn.inputs[0]),
+        (Unary::Abs, Unary::Neg) if draft.aval(inputs[0]).dtype == DType::U32 => None,
         (Unary::Abs, Unary::Neg | Unary::Abs) => Some(draft.bind1(Unary::Abs, &eqn.inputs)),
         _ => None,
     }

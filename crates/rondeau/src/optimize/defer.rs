@@ -354,7 +354,9 @@ impl<'a, 'b> After<'a, 'b> {
         let same_shape = || eqn.inputs.iter().all(|&x| defer.aval(x) == defer.aval(atom));
         match &eqn.prim {
             // Σ xₜ·yₜ, also over t
-            Prim::DotGeneral(dot) => self.sum_of_products(dot, eqn),
+            Prim::DotGeneral(dot) if !eqn.inputs.iter().any(|&x| defer.is_const(x)) => {
+                self.sum_of_products(dot, eqn)
+            }
             // Σ (xₜ ± yₜ) = Σ xₜ ± Σ yₜ
             Prim::Binary(op @ (Binary::Add | Binary::Sub)) if same_shape() => {
                 let sums = [self.sum(eqn.inputs[0]), self.sum(eqn.inputs[1])];
@@ -381,13 +383,6 @@ impl<'a, 'b> After<'a, 'b> {
     }
 
     fn sum_of_products(&mut self, dot: &DotGeneral, eqn: &Eqn) -> Atom {
-        let defer = self.defer;
-        if let Some(at) = eqn.inputs.iter().position(|&x| defer.is_const(x)) {
-            // Σ C·xₜ = C·Σ xₜ
-            let mut operands = [self.value(eqn.inputs[at]).atom(); 2];
-            operands[1 - at] = self.sum(eqn.inputs[1 - at]);
-            return self.draft.bind1(dot.clone(), &operands);
-        }
         let length = self.length();
         let operands = [eqn.inputs[0], eqn.inputs[1]].map(|x| {
             let value = self.value(x);
