@@ -7,12 +7,13 @@ mod counting;
 
 use counting::count;
 use rondeau::run::Engine;
-use rondeau::{Array, Result, Tree, grad, jit, scan, sigmoid, tanh};
+use rondeau::{Array, Result, Stream, Tree, grad, jit, scan, sigmoid, tanh, vmap};
 
-/// How many pieces of memory a call with six inputs may ask for besides those of its outputs.
-const MOST: usize = 43;
-/// The pieces of an output: its values and their owner, its shape, its strides and their owner.
-const OF_OUTPUT: usize = 5;
+/// How many pieces of memory a call may ask for besides those of its outputs: lists of its inputs and
+/// outputs, and the path to a leaf of the result.
+const MOST: usize = 4;
+/// The pieces of an output: its values and their owner.
+const OF_OUTPUT: usize = 2;
 
 #[derive(Clone, Tree)]
 struct Cell {
@@ -38,13 +39,17 @@ fn loss(p: &Cell, h0: &Array, xs: &Array) -> Array {
 }
 
 fn arguments(time: usize) -> (Cell, Array, Array) {
-    let all = |shape: [usize; 2]| Array::zeros(shape) + 0.1;
-    let cell = Cell { wz: all([4, 3]), uz: all([4, 4]), wh: all([4, 3]), uh: all([4, 4]) };
-    (cell, Array::zeros([4]), all([time, 3]))
+    // Numbers that lie densely; one number seen everywhere would be laid out for each call.
+    let all = |shape: &[usize]| {
+        let n: usize = shape.iter().product();
+        Array::new(shape, (0..n).map(|i| (i as f32 * 0.7).sin()).collect())
+    };
+    let cell = Cell { wz: all(&[4, 3]), uz: all(&[4, 4]), wh: all(&[4, 3]), uh: all(&[4, 4]) };
+    (cell, all(&[4]), all(&[time, 3]))
 }
 
 /// How many pieces of memory the second of two equal calls asks for.
-fn of_second_call(call: impl Fn() -> Result<()>) -> Result<usize> {
+fn of_second_call(mut call: impl FnMut() -> Result<()>) -> Result<usize> {
     call()?;
     call()?;
     let before = count().n;
@@ -70,6 +75,44 @@ fn a_call_allocates_its_outputs_and_little_else() -> Result<()> {
     let n = of_second_call(|| slope.call(&p, &h0, &xs).map(drop))?;
     println!("a call with 6 inputs and 4 outputs: {n} allocations");
     assert!(n <= MOST + 4 * OF_OUTPUT, "{n} allocations");
+    Ok(())
+}
+
+#[test]
+fn a_step_of_a_stream_allocates_nothing() -> Result<()> {
+    let (p, h0, xs) = arguments(1);
+    let mut x = Array::new([3], xs.to_vec::<f32>()?);
+    let batch = vmap(step, (None, 0, 0));
+    let many = |n: usize, array: &Array| Array::new([8, n], array.to_vec::<f32>()?.repeat(8)).ok();
+    for engine in [Engine::Native, Engine::Vm] {
+        let mut stream = Stream::with_engine(engine, step, &p, &h0, &x)?;
+        let mut y = stream.output();
+        let n = of_second_call(|| {
+            x.copy_from_slice(&[0.1_f32, 0.2, 0.3])?;
+            stream.step(&x, &mut y)?;
+            y.as_slice::<f32>().map(drop)
+        })?;
+        assert_eq!(n, 0, "{engine:?}");
+
+        let (carry, x) = (many(4, &h0)?, many(3, &x)?);
+        let mut streams = Stream::with_engine(engine, &batch, &p, &carry, &x)?;
+        let mut y = streams.output();
+        let n = of_second_call(|| streams.step(&x, &mut y))?;
+        assert_eq!(n, 0, "{engine:?}, many streams");
+    }
+    Ok(())
+}
+
+#[test]
+fn results_in_given_memory_need_none_of_their_own() -> Result<()> {
+    let (p, h0, xs) = arguments(20);
+    let fast = jit(states).engine(Engine::Native);
+    let mut out = fast.call(&p, &h0, &xs)?;
+    let place = out.1.as_slice::<f32>()?.as_ptr();
+    let n = of_second_call(|| fast.call_into(&p, &h0, &xs, &mut out))?;
+    println!("a call into given memory: {n} allocations");
+    assert!(n <= MOST + 2 * OF_OUTPUT + 4, "{n} allocations");
+    assert_eq!(out.1.as_slice::<f32>()?.as_ptr(), place);
     Ok(())
 }
 

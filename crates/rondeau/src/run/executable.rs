@@ -68,6 +68,8 @@ pub(super) struct Machine {
     executable: rondeau_machine::Executable,
     /// How each output lies.
     layouts: Vec<Arc<Layout>>,
+    /// Whether no input or output needs translation: truth values do.
+    plain: bool,
     idle: Mutex<Vec<Memory>>,
 }
 
@@ -194,10 +196,10 @@ impl Executable {
 
     /// The compiled code, if nothing in it needs translation between calls: truth values do.
     pub(super) fn machine(&self) -> Option<&Machine> {
-        let Runner::Machine(machine) = &self.runner else { return None };
-        let avals = self.program.input_avals().into_iter().chain(self.program.output_avals());
-        let plain = avals.into_iter().all(|aval| aval.dtype != DType::Bool);
-        plain.then_some(machine)
+        match &self.runner {
+            Runner::Machine(machine) if machine.plain => Some(machine),
+            Runner::Machine(_) | Runner::Interpreter(_) => None,
+        }
     }
 
     /// What was made of the program, one line for each kernel; nothing if it is interpreted.
@@ -252,7 +254,9 @@ impl Machine {
             .unwrap_or_else(|error| panic!("internal: the code is refused: {error}\n{program}"));
         let layout = |aval: &Aval| Layout::dense(aval.shape.clone());
         let layouts = compiled.outputs.iter().map(layout).collect();
-        Machine { compiled, executable, layouts, idle: Mutex::new(vec![]) }
+        let mut avals = compiled.inputs.iter().chain(&compiled.outputs);
+        let plain = avals.all(|aval| aval.dtype != DType::Bool);
+        Machine { compiled, executable, layouts, plain, idle: Mutex::new(vec![]) }
     }
 
     /// The type of each output, and how it lies.
