@@ -150,9 +150,8 @@ impl<'a> Infer<'a> {
                 return Err(Fault::output_is_argument(name));
             }
             let item = carry_items.get(name.text.as_str()).and_then(|(sizes, _)| sizes.as_ref());
-            if let (Some(_), Some(again)) = (sizes, item) {
-                let again = Ident { text: format!("{} {again}", name.text), span: again.span };
-                return Err(Fault::twice(&again, name.span));
+            if let (Some(first), Some(again)) = (sizes, item) {
+                return Err(Fault::sizes_twice(&name.text, again.span, first.span));
             }
             let axes = match (sizes.as_ref().or(item), i) {
                 (Some(sizes), _) => self.axes(sizes)?,
@@ -608,9 +607,6 @@ impl<'a> Infer<'a> {
 
     /// Carries of one size that nothing else says are of the size `hidden`.
     fn default_hidden(&mut self, syntax: &Syntax) -> Result<(), Fault> {
-        if self.solver.has("hidden") {
-            return Ok(());
-        }
         let mut free = BTreeSet::new();
         let mut first = None;
         for (carry, _) in syntax.arguments.iter().skip(1) {

@@ -89,20 +89,24 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     distances.filter(|(n, _)| *n <= most).min_by_key(|(n, _)| *n).map(|(_, other)| other)
 }
 
-/// How many characters must be changed, put in or left out to make one name of the other.
+/// How many characters must be changed, put in, left out or exchanged with their neighbour to make
+/// one name of the other.
 fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let swapped = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = swapped.min(row[j] + 1).min(diagonal + 1);
+    let [a, b] = [a, b].map(|name| name.chars().collect::<Vec<char>>());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = changed.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }
 
 fn did_you_mean(name: &str) -> String {
@@ -141,10 +145,8 @@ impl Fault {
         Fault::new(format!("expected {what}, found {found}")).mark(span, "")
     }
 
-    pub(super) fn closes_nothing(symbol: &str, what: &str, span: Span) -> Fault {
-        Fault::new(format!("expected {what}, found `{symbol}`"))
-            .mark(span, "")
-            .help(format!("leave the `{symbol}` out, or say what it closes"))
+    pub(super) fn closes_nothing(symbol: &str, span: Span) -> Fault {
+        Fault::new(format!("this `{symbol}` closes nothing")).mark(span, "")
     }
 
     pub(super) fn unclosed(symbol: &str, open: Span, what: &str, found: &str, at: Span) -> Fault {
@@ -247,6 +249,13 @@ impl Fault {
             .mark(name.span, "again here")
             .mark(first, "first here")
             .help("give one of them another name")
+    }
+
+    pub(super) fn sizes_twice(name: &str, again: Span, first: Span) -> Fault {
+        Fault::new(format!("the sizes of `{name}` are said twice"))
+            .mark(again, "again here")
+            .mark(first, "first here")
+            .help("leave one of them out")
     }
 
     pub(super) fn argument(name: &Ident, is_input: bool, at: Span) -> Fault {
@@ -395,7 +404,9 @@ impl Fault {
         span: Span,
         with: &str,
     ) -> Fault {
-        Fault::new(format!("{what}: {size} is {value}, with {with}")).mark(span, "")
+        let value = value.to_string();
+        let is = if size == value { String::new() } else { format!(" is {value}") };
+        Fault::new(format!("{what}: {size}{is}, with {with}")).mark(span, "")
     }
 
     pub(super) fn too_large(span: Span, numbers: i128, most: i128, with: &str) -> Fault {

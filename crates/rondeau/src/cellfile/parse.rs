@@ -67,9 +67,6 @@ impl Parser<'_> {
 
     fn expected(&self, what: &str) -> Fault {
         let span = self.peek().span;
-        if self.is(")") || self.is("]") {
-            return Fault::closes_nothing(self.text_of(span), what, span);
-        }
         Fault::expected(what, &self.found(), span)
     }
 
@@ -121,6 +118,9 @@ impl Parser<'_> {
         match self.peek().kind {
             Kind::Newline | Kind::End => Ok(self.skip_lines()),
             Kind::Number(_) => Err(Fault::number_beside(self.peek().span)),
+            Kind::Symbol(symbol @ (")" | "]")) => {
+                Err(Fault::closes_nothing(symbol, self.peek().span))
+            }
             _ => Err(self.expected("an operator or the end of the line")),
         }
     }
@@ -272,8 +272,8 @@ impl Parser<'_> {
             return Err(Fault::size_number(token.span));
         }
         self.at += 1;
-        let has_name = self.eat("*").is_some() || self.peek().kind == Kind::Name;
-        let name = has_name.then(|| self.own_name("the name of a size")).transpose()?;
+        let name =
+            self.eat("*").is_some().then(|| self.own_name("the name of a size")).transpose()?;
         Ok((value as i64, name))
     }
 

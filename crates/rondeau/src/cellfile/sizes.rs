@@ -165,11 +165,6 @@ impl Solver {
         }
     }
 
-    /// Whether there is a size of that name.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.names.iter().flatten().any(|known| known == name)
-    }
-
     /// The size in names alone, if it is determined.
     pub(super) fn known(&mut self, dim: &Dim) -> Result<Option<Known>, Complex> {
         let dim = self.resolve(dim)?;
