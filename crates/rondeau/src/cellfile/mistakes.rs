@@ -84,8 +84,10 @@ fn excerpt(text: &str, span: Span) -> (String, usize, usize) {
 
 /// The name of `known` that is meant, if one is near.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let most = (name.chars().count() / 3).max(1);
-    let distances = known.into_iter().map(|other| (edits(name, other), other));
+    // Of short names, only those that differ in the size of letters.
+    let most = name.chars().count() / 3;
+    let name = name.to_lowercase();
+    let distances = known.into_iter().map(|other| (edits(&name, &other.to_lowercase()), other));
     distances.filter(|(n, _)| *n <= most).min_by_key(|(n, _)| *n).map(|(_, other)| other)
 }
 

@@ -116,7 +116,10 @@ impl Parser<'_> {
 
     fn end_of_line(&mut self) -> Result<(), Fault> {
         match self.peek().kind {
-            Kind::Newline | Kind::End => Ok(self.skip_lines()),
+            Kind::Newline | Kind::End => {
+                self.skip_lines();
+                Ok(())
+            }
             Kind::Number(_) => Err(Fault::number_beside(self.peek().span)),
             Kind::Symbol(symbol @ (")" | "]")) => {
                 Err(Fault::closes_nothing(symbol, self.peek().span))
