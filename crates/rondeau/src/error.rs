@@ -657,6 +657,31 @@ impl Error {
             .detail(format!("{space} | {caret}^"))
     }
 
+    /// A mistake in a text, with the lines that show where it is.
+    pub(crate) fn in_text(
+        headline: impl Into<String>,
+        lines: Vec<String>,
+        help: Option<String>,
+    ) -> Error {
+        let error = Error::new(ErrorKind::Parse, headline);
+        error.edit(|inner| (inner.details, inner.help) = (lines, help))
+    }
+
+    /// Sizes that are not those that a cell has.
+    pub(crate) fn cell_sizes(fault: impl Into<String>, sizes: &[String]) -> Error {
+        let help = match sizes {
+            [] => "the cell has no sizes".to_owned(),
+            sizes => format!("the sizes of the cell are {}", sizes.join(", ")),
+        };
+        Error::new(ErrorKind::Range, fault).help(help)
+    }
+
+    /// A parameter or a carry that a cell has and is not given.
+    pub(crate) fn cell_lacks(what: &str, name: &str) -> Error {
+        Error::new(ErrorKind::Tree, format!("the {what} `{name}` of the cell is missing"))
+            .help("begin with those that the cell makes, and change single ones")
+    }
+
     /// A program that breaks a rule of the language.
     pub(crate) fn ill_formed(fault: impl Into<String>, around: &str) -> Error {
         around.lines().fold(Error::new(ErrorKind::Parse, fault), |error, line| error.detail(line))

@@ -32,6 +32,7 @@
 //! - [`random`] has keys and draws, with the bits of JAX.
 //! - [`io`] reads and writes arrays and checkpoints; [`train`] runs an update over batches, and goes
 //!   on after a crash with the same bits.
+//! - [`cellfile`] makes a cell of a file of equations.
 //! - A mistake travels inside of arrays and comes out as an [`Error`] where values leave.
 //!
 //! # The rooms
@@ -49,7 +50,7 @@
 //! | [`compile`] | program to the machine's code: kernels, their order, their memory |
 //! | [`run`] | code and buffers to buffers: [`run::Executable`], [`run::Engine`] |
 //! | [`tree`], [`buffer`], [`error`] | below everything: structure, host data, mistakes |
-//! | [`random`], [`io`], [`train`] | above everything: could have been written by a user |
+//! | [`random`], [`io`], [`train`], [`cellfile`] | above everything: could have been written by a user |
 //!
 //! The code that all of this ends in, and everything `unsafe`, is the crate `rondeau-machine`.
 #![forbid(unsafe_code)]
@@ -58,6 +59,7 @@ extern crate self as rondeau;
 
 pub mod api;
 pub mod buffer;
+pub mod cellfile;
 pub mod compile;
 pub mod error;
 pub mod io;

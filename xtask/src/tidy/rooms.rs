@@ -68,11 +68,12 @@ const ROOMS: &[Room] = &[
     Room { name: "optim", uses: &[ROOT, "tree", "error"] },
     Room { name: "io", uses: &[ROOT, "tree", "error", "buffer"] },
     Room { name: "train", uses: &[ROOT, "tree", "error", "buffer", "random", "nn", "optim", "io"] },
+    Room { name: "cellfile", uses: &[ROOT, "tree", "error", "random", "nn"] },
 ];
 
 /// A part of `std` that reaches out of the program, and the rooms that may use it.
 const WORLD: &[(&str, &[&str])] = &[
-    ("fs", &["io", "train"]),
+    ("fs", &["io", "train", "cellfile"]),
     ("time", &["train"]),
     ("env", &["train"]),
     ("thread", &["run", "train"]),

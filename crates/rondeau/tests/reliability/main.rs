@@ -4,6 +4,7 @@
 //! The counts are small by default; `RONDEAU_RELIABILITY=full` takes those of a release, and
 //! `RONDEAU_SEED` other cases. `cargo run -p xtask -- reliability` does both and prints a table.
 
+mod cellfile;
 mod child;
 mod disk;
 mod hostile;

@@ -41,8 +41,8 @@ const WORDS: [&[u8]; 16] = [
     b"True",
 ];
 
-/// A few accidents in a file.
-fn mutate(bytes: &mut Vec<u8>, rng: &mut Rng) {
+/// A few accidents in a file, some of which put in a word of the format.
+pub(crate) fn mutate(bytes: &mut Vec<u8>, words: &[&[u8]], rng: &mut Rng) {
     for _ in 0..1 + rng.below(4) {
         if bytes.is_empty() {
             bytes.push(0);
@@ -58,7 +58,7 @@ fn mutate(bytes: &mut Vec<u8>, rng: &mut Rng) {
                 let part = bytes[at..end].to_vec();
                 bytes.splice(at..at, part);
             }
-            6 => drop(bytes.splice(at..end, WORDS[rng.below(WORDS.len())].iter().copied())),
+            6 => drop(bytes.splice(at..end, words[rng.below(words.len())].iter().copied())),
             7 => {
                 // A number written in digits becomes another.
                 let digit = |byte: &u8| byte.is_ascii_digit();
@@ -108,7 +108,7 @@ fn survive(
     for case in 0..n {
         let start = rng.0;
         let mut bytes = seeds[case as usize % seeds.len()].clone();
-        mutate(&mut bytes, &mut rng);
+        mutate(&mut bytes, &WORDS, &mut rng);
         repair(&mut bytes, &mut rng);
         let result = std::panic::catch_unwind(|| bounded(&bytes, read));
         match result {
