@@ -781,3 +781,12 @@ impl Error {
         }
     }
 }
+
+/// Mistakes around export.
+impl Error {
+    /// A primitive that a target cannot express.
+    pub(crate) fn not_exported(target: &str, primitive: &str) -> Error {
+        Error::new(ErrorKind::Range, format!("`{primitive}` has no form in {target}"))
+            .help("write the step without it, or export to another target")
+    }
+}

@@ -62,6 +62,13 @@ const ROOMS: &[Room] = &[
             "error",
         ],
     },
+    // A target like `compile`, which starts from a step.
+    Room {
+        name: "export",
+        uses: &[
+            "api", "trace", "tree", "optimize", "ir", "prim", "buffer", "error", "rondeau_machine",
+        ],
+    },
     // These could have been written by a user.
     Room { name: "random", uses: &[ROOT, "tree", "error"] },
     Room { name: "nn", uses: &[ROOT, "tree", "error", "random"] },
