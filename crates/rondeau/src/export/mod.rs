@@ -22,6 +22,7 @@
 //! # Ok::<(), rondeau::Error>(())
 //! ```
 
+mod onnx;
 mod source;
 mod step;
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod tests;
 use crate::api::Function;
 use crate::error::Result;
 use crate::tree::Tree;
+pub use onnx::{Layer, onnx_layers};
 use source::Lang;
 use step::Step;
 
@@ -91,6 +93,33 @@ impl Model {
     pub fn c(&self) -> Result<String> {
         source::source(Lang::C, &self.name, &self.step)
     }
+
+    /// A model of ONNX (operators of set 18): a `Scan` whose body is the step.
+    ///
+    /// It takes `xs` (of a struct `xs.field`) with a leading axis `time`, and `carry`, which is that
+    /// of the model if it is not given; it returns `last`, the carry after the last step, and `ys`.
+    /// So it runs whole sequences, or one step after the other.
+    ///
+    /// # Errors
+    /// If a primitive has no form there; it is named.
+    pub fn onnx(&self) -> Result<Vec<u8>> {
+        onnx::onnx(&self.name, &self.step)
+    }
+}
+
+/// A step as a model of ONNX; see [`Model::onnx`].
+///
+/// # Errors
+/// As [`Model::new`] and [`Model::onnx`].
+pub fn onnx<P, C, X, Y, F>(step: F, params: &P, carry: &C, x: &X) -> Result<Vec<u8>>
+where
+    P: Tree,
+    C: Tree,
+    X: Tree,
+    Y: Tree,
+    F: Function<(P, C, X), Output = (C, Y)>,
+{
+    Model::new(step, params, carry, x)?.onnx()
 }
 
 /// A step as a module of Rust; see [`Model::rust`].
