@@ -66,12 +66,12 @@ const ROOMS: &[Room] = &[
     Room {
         name: "export",
         uses: &[
-            "api", "trace", "tree", "optimize", "ir", "prim", "buffer", "error", "rondeau_machine",
+            "api", "trace", "tree", "optimize", "ir", "prim", "buffer", "error", "nn", "rondeau_machine",
         ],
     },
     // These could have been written by a user.
     Room { name: "random", uses: &[ROOT, "tree", "error"] },
-    Room { name: "nn", uses: &[ROOT, "tree", "error", "random"] },
+    Room { name: "nn", uses: &[ROOT, "tree", "error", "random", "io"] },
     Room { name: "optim", uses: &[ROOT, "tree", "error"] },
     Room { name: "io", uses: &[ROOT, "tree", "error", "buffer"] },
     Room { name: "train", uses: &[ROOT, "tree", "error", "buffer", "random", "nn", "optim", "io"] },

@@ -216,19 +216,14 @@ fn c_runs(dir: &Path, cases: &[Case]) {
         println!("skipped: there is no C compiler `{cc}`");
         return;
     }
-    let mut all = String::new();
-    let mut main = "#include <stdio.h>\n#include <stdbool.h>\n#include <stdint.h>\n".to_owned();
-    let mut command = Command::new(&cc);
-    command.current_dir(dir).args(["-std=c99", "-O0", "-Wall", "-Wextra", "-Werror"]);
-    // Helpers are not all called, and comparisons with 0 of unsigned numbers are.
-    command.args(["-Wno-unused-function", "-Wno-unused-parameter", "-Wno-type-limits", "-Wno-unused-variable"]);
+    let (mut all, mut main) = (String::new(), "#include <stdio.h>\n".to_owned());
     for (i, Case { what, model, xs, ys }) in cases.iter().enumerate() {
         let name = format!("m{i}");
-        let text = model.clone().name(&name).c().unwrap_or_else(|error| panic!("{what}: {error}"));
-        let mut text = text + "#include <stdio.h>\n";
-        text += &format!("void run_{name}(void) {{\nstatic {name}_state s;\n{name}_state_init(&s);\n");
+        main += &model.clone().name(&name).c().unwrap_or_else(|error| panic!("{what}: {error}"));
+        main +=
+            &format!("void run_{name}(void) {{\nstatic {name}_state s;\n{name}_state_init(&s);\n");
         for (x, y) in xs.iter().zip(ys) {
-            text += "{\n";
+            main += "{\n";
             let mut args = String::new();
             let ty = |dtype: DType| match dtype {
                 DType::F32 => "float",
@@ -240,30 +235,200 @@ fn c_runs(dir: &Path, cases: &[Case]) {
             for (k, x) in x.iter().enumerate() {
                 let list: Vec<String> = numbers(x).iter().map(|x| format!("{x:?}")).collect();
                 let list = if list.is_empty() { "0".to_owned() } else { list.join(", ") };
-                text += &format!("static const {} x{k}[] = {{{list}}};\n", ty(x.dtype()));
+                main += &format!("static const {} x{k}[] = {{{list}}};\n", ty(x.dtype()));
                 args += &format!(", x{k}");
             }
             for (k, y) in y.iter().enumerate() {
-                text += &format!("static {} y{k}[{}];\n", ty(y.dtype()), y.shape().count().max(1));
+                main += &format!("static {} y{k}[{}];\n", ty(y.dtype()), y.shape().count().max(1));
                 args += &format!(", y{k}");
             }
-            text += &format!("{name}_step(&s{args});\n");
+            main += &format!("{name}_step(&s{args});\n");
             for (k, y) in y.iter().enumerate() {
                 let n = y.shape().count();
-                text += &format!("for (int i = 0; i < {n}; i++) printf(\"%.17g\\n\", (double)y{k}[i]);\n");
+                let line = "printf(\"%.17g\\n\"";
+                main += &format!("for (int i = 0; i < {n}; i++) {line}, (double)y{k}[i]);\n");
             }
-            text += "}\n";
+            main += "}\n";
         }
-        text += "}\n";
-        std::fs::write(dir.join(format!("{name}.c")), text).unwrap();
-        command.arg(format!("{name}.c"));
-        main += &format!("void run_{name}(void);\n");
+        main += "}\n";
         all += &format!("run_{name}();\n");
     }
     main += &format!("int main(void) {{\n{all}return 0;\n}}\n");
     std::fs::write(dir.join("main.c"), main).unwrap();
+    let mut command = Command::new(&cc);
+    command.current_dir(dir).args(["-std=c99", "-O0", "-Wall", "-Wextra", "-Werror"]);
+    // Arguments that a primitive does not read, and `x < 0` of numbers that never are.
+    command.args(["-Wno-unused-parameter", "-Wno-type-limits", "-Wno-unused-variable"]);
     run(command.args(["main.c", "-o", "main_c", "-lm"]), "cc");
     check(cases, &run(&mut Command::new(dir.join("main_c")), "main_c"), "C");
+}
+
+/// The fields of a message of protocol buffers: a number, or bytes.
+fn fields(mut bytes: &[u8]) -> Vec<(u64, u64, &[u8])> {
+    fn varint(bytes: &mut &[u8]) -> u64 {
+        let (mut x, mut shift) = (0, 0);
+        loop {
+            let (&byte, rest) = bytes.split_first().expect("a number ends");
+            *bytes = rest;
+            x |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                return x;
+            }
+        }
+    }
+    let mut all = Vec::new();
+    while !bytes.is_empty() {
+        let tag = varint(&mut bytes);
+        let number = varint(&mut bytes);
+        let mut inside: &[u8] = &[];
+        match tag & 7 {
+            0 => {}
+            2 => (inside, bytes) = bytes.split_at(usize::try_from(number).unwrap()),
+            other => panic!("no field is of the wire type {other}"),
+        }
+        all.push((tag >> 3, number, inside));
+    }
+    all
+}
+
+fn named(message: &[u8], field: u64) -> String {
+    let found = fields(message).into_iter().find(|(f, ..)| *f == field);
+    String::from_utf8(found.expect("it has a name").2.to_vec()).unwrap()
+}
+
+/// Every name is bound once and before it is read; the operators in order.
+fn check_graph(graph: &[u8], outer: &std::collections::BTreeSet<String>, ops: &mut Vec<String>) {
+    let (mut bound, graph) = (outer.clone(), fields(graph));
+    let mut inputs = std::collections::BTreeSet::new();
+    for (_, _, info) in graph.iter().filter(|(f, ..)| *f == 11) {
+        assert!(inputs.insert(named(info, 1)));
+    }
+    for name in graph.iter().filter(|(f, ..)| *f == 5).map(|(_, _, tensor)| named(tensor, 8)) {
+        // One of an input's name is its default.
+        assert!(inputs.contains(&name) || bound.insert(name));
+    }
+    for name in inputs {
+        assert!(bound.insert(name));
+    }
+    for (_, _, node) in graph.iter().filter(|(f, ..)| *f == 1) {
+        ops.push(named(node, 4));
+        for (field, _, inside) in fields(node) {
+            let text = || String::from_utf8(inside.to_vec()).unwrap();
+            match field {
+                1 => assert!(inside.is_empty() || bound.contains(&text()), "{} is not bound", text()),
+                5 => {
+                    let graphs = fields(inside).into_iter().filter(|(f, ..)| *f == 6);
+                    graphs.for_each(|(_, _, graph)| check_graph(graph, &bound, ops));
+                }
+                _ => {}
+            }
+        }
+        for (_, _, name) in fields(node).iter().filter(|(f, ..)| *f == 2) {
+            assert!(bound.insert(String::from_utf8(name.to_vec()).unwrap()));
+        }
+    }
+    for (_, _, info) in graph.iter().filter(|(f, ..)| *f == 12) {
+        assert!(bound.contains(&named(info, 1)));
+    }
+}
+
+fn operators(model: &[u8]) -> Vec<String> {
+    let model = fields(model);
+    let find = |field| model.iter().find(|(f, ..)| *f == field).expect("it is there");
+    assert_eq!(find(1).1, 8);
+    assert_eq!(fields(find(8).2)[1].1, 18);
+    let mut ops = Vec::new();
+    check_graph(find(7).2, &Default::default(), &mut ops);
+    ops
+}
+
+/// Models with inputs and outputs in a directory, for a runtime to be compared with.
+fn onnx_files(dir: &Path) -> Vec<String> {
+    let mut refused = std::collections::BTreeSet::new();
+    let write = |stem: &str, bytes: Vec<u8>, record: crate::io::Record| {
+        std::fs::write(dir.join(format!("{stem}.onnx")), bytes).unwrap();
+        crate::io::npz::write(dir.join(format!("{stem}.npz")), &record, Default::default()).unwrap();
+    };
+    let cells = cell_cases().into_iter().map(|case| ("cell", case));
+    for (i, (kind, case)) in cells.chain(prim_cases().into_iter().map(|c| ("prim", c))).enumerate() {
+        let Case { what, model, xs, ys } = case;
+        let bytes = match model.onnx() {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                assert_eq!(kind, "prim", "{what}: {error}");
+                refused.insert(error.to_string().lines().next().unwrap_or("").to_owned());
+                continue;
+            }
+        };
+        assert!(operators(&bytes).contains(&"Scan".to_owned()));
+        let mut record = crate::io::Record::new();
+        let stacked = |rows: &[Vec<Buffer>], k: usize| {
+            let rows: Vec<Buffer> = rows.iter().map(|row| row[k].clone()).collect();
+            Array::from_buffer(Buffer::stack(&rows, &rows[0].shape().clone(), rows[0].dtype()))
+        };
+        for (path, k) in model.step.x.iter().zip(0..) {
+            record.insert(format!("in.{}", path.replacen('x', "xs", 1)), stacked(&xs, k)).unwrap();
+        }
+        for (path, k) in model.step.y.iter().zip(0..) {
+            record.insert(format!("out.{}", path.replacen('y', "ys", 1)), stacked(&ys, k)).unwrap();
+        }
+        let letters: String =
+            what.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(60).collect();
+        write(&format!("{kind}_{i}_{letters}"), bytes, record);
+    }
+    let key = random::split(&random::key(9), 8);
+    let (gru, after) = (nn::Gru::init(&key.at(0), 3, 4), nn::GruResetAfter::init(&key.at(1), 4, 5));
+    let after = nn::GruResetAfter { recurrent_bias: random::normal(&key.at(7), [5]), ..after };
+    let lstm = nn::Lstm::init(&key.at(2), 5, 4);
+    let peephole = nn::PeepholeLstm::init(&key.at(3), 4, 3);
+    let rnn = nn::Rnn::init(&key.at(4), 3, 4, Activation::Relu);
+    let linear = nn::Linear::init(&key.at(5), 4, 2);
+    let layers =
+        [(&gru).into(), (&after).into(), (&lstm).into(), (&peephole).into(), (&rnn).into(), (&linear).into()];
+    let bytes = onnx_layers("stack", &layers).unwrap();
+    let ops = operators(&bytes);
+    let found = ["GRU", "LSTM", "RNN", "MatMul"].map(|op| ops.iter().filter(|o| *o == op).count());
+    assert_eq!(found, [2, 2, 1, 1]);
+    let stack = (gru, after, lstm, peephole, rnn, linear);
+    let xs = random::normal(&key.at(6), [2, 5, 3]);
+    let (_, ys) = nn::run_batch(&stack, &nn::initial_carries(&stack, 2), &xs);
+    let mut record = crate::io::Record::new();
+    record.insert("in.xs", xs.transpose(&[1, 0, 2])).unwrap();
+    record.insert("out.ys", ys.transpose(&[1, 0, 2])).unwrap();
+    write("layers", bytes, record);
+    refused.into_iter().collect()
+}
+
+#[test]
+fn onnx_models_compute_what_the_library_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = onnx_files(dir.path());
+    insta::assert_snapshot!(refused.join("\n"), @"");
+    let Ok(python) = std::env::var("RONDEAU_PYTHON") else {
+        println!("skipped: RONDEAU_PYTHON names no Python with onnx and onnxruntime");
+        return;
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx/check.py");
+    let told = run(Command::new(python).arg(script).arg(dir.path()), "check.py");
+    println!("{told}");
+}
+
+#[test]
+fn a_gru_in_both_languages() {
+    let gate = |i: usize| {
+        let numbers = |n: usize| (0..n).map(|k| ((k + 7 * i) % 5) as f32 * 0.25 - 0.5).collect();
+        nn::Gate {
+            w: Array::new([2, 2], numbers(4)),
+            u: Array::new([2, 2], numbers(4)),
+            b: Array::new([2], numbers(2)),
+        }
+    };
+    let cell = nn::Gru { update: gate(0), reset: gate(1), candidate: gate(2) };
+    let step = |cell: &nn::Gru, h: &Array, x: &Array| cell.step(h, x);
+    let model = Model::new(step, &cell, &cell.initial_carry(), &Array::zeros([2])).unwrap().name("gru");
+    insta::assert_snapshot!("gru.rs", model.rust().unwrap());
+    insta::assert_snapshot!("gru.c", model.c().unwrap());
 }
 
 #[test]

@@ -395,7 +395,21 @@ impl Graph {
             Binary::Add => "Add",
             Binary::Sub => "Sub",
             Binary::Mul => "Mul",
-            // Division by zero has no result there.
+            Binary::Div | Binary::Rem if dtype.is_integer() => {
+                // x / 0 = -1 (all bits set) and x % 0 = x, which ONNX leaves open.
+                let (zero, one) = (self.of(0.0, dtype), self.of(1.0, dtype));
+                let test = Aval::new(DType::Bool, y.aval.shape.clone());
+                let is_zero = self.node("Equal", &[&y.name, &zero], &[], &test).name;
+                let by = self.node("Where", &[&is_zero, &one, &y.name], &[], &y.aval).name;
+                let (value, other) = if op == Binary::Div {
+                    let all = if dtype == DType::U32 { Scalar::U32(!0) } else { Scalar::I32(-1) };
+                    (self.node("Div", &[&x.name, &by], &[], out), self.number(all).name)
+                } else {
+                    let attrs = [("fmod", Attr::Int(1))];
+                    (self.node("Mod", &[&x.name, &by], &attrs, out), x.name.clone())
+                };
+                return Some(self.node("Where", &[&is_zero, &other, &value.name], &[], out));
+            }
             Binary::Div => "Div",
             Binary::Rem => {
                 let attrs = [("fmod", Attr::Int(1))];

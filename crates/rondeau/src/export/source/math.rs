@@ -35,7 +35,15 @@ pub(super) fn helpers(lang: Lang, text: &str) -> String {
         all.extend(found.iter().map(declared));
         all.push('\n');
     }
-    all.extend(found.iter().map(|(_, body)| format!("{}\n", body.trim_start())));
+    // Guards, so that a file of C can have several models.
+    let guarded = |(name, body): &(String, String)| match lang {
+        Lang::Rust => format!("{}\n", body.trim_start()),
+        Lang::C => {
+            let guard = format!("RONDEAU_{}", name.to_uppercase());
+            format!("#ifndef {guard}\n#define {guard}\n{}#endif\n\n", body.trim_start())
+        }
+    };
+    all.extend(found.iter().map(guarded));
     all
 }
 

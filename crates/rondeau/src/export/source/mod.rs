@@ -254,7 +254,10 @@ fn plain(lang: Lang, value: crate::buffer::Scalar) -> String {
 pub(super) fn source(lang: Lang, name: &str, step: &Step) -> Result<String> {
     let mut w = Writer::new(lang);
     let carry = identifiers(step.carry.iter().map(|(name, _)| name.as_str()), false);
-    let constants = identifiers(step.constants.iter().map(|(name, _)| name.as_str()), true);
+    let mut constants = identifiers(step.constants.iter().map(|(name, _)| name.as_str()), true);
+    if lang == Lang::C {
+        constants.iter_mut().for_each(|constant| *constant = own(name, constant));
+    }
     let io = identifiers(step.x.iter().chain(&step.y).map(String::as_str), false);
     let (x, y) = io.split_at(step.x.len());
     let state = match lang {
@@ -330,7 +333,10 @@ fn file(
     let mut put = |text: String| out += &text;
     let firsts: Vec<(usize, String)> = (step.carry.iter().enumerate())
         .filter(|(_, (_, first))| first.uniform().is_none())
-        .map(|(i, _)| (i, format!("{}_INIT", carry[i].to_uppercase())))
+        .map(|(i, _)| {
+            let table = format!("{}_INIT", carry[i].to_uppercase());
+            (i, if lang == Lang::C { own(name, &table) } else { table })
+        })
         .collect();
     let tables = (step.constants.iter().zip(constants))
         .map(|((path, value), name)| (path.clone(), value.clone(), name.clone()))
@@ -439,6 +445,11 @@ fn file(
         }
     }
     out
+}
+
+/// The name of a table in C, where all models of a file share one space of names.
+fn own(name: &str, table: &str) -> String {
+    format!("{}_{table}", name.to_uppercase())
 }
 
 fn signature(x: &[String], y: &[String], takes: &[Aval], gives: &[Aval]) -> String {
