@@ -42,8 +42,9 @@ impl Step {
         let args = (params.clone(), carry.clone(), x.clone());
         let inputs = avals(&args)?;
         let names = tree::leaves_with_paths(&args).into_iter();
-        let names: Vec<String> =
-            names.map(|(path, _)| path.split_once('.').map_or("", |(_, name)| name).into()).collect();
+        let names: Vec<String> = names
+            .map(|(path, _)| path.split_once('.').map_or("", |(_, name)| name).into())
+            .collect();
         let structure = RefCell::new(None);
         let given = inputs.iter().cloned().zip(names.iter().cloned()).collect();
         let closed = trace(given, |variables| {
@@ -81,7 +82,8 @@ impl Step {
         for (name, leaf) in params {
             known.push((or(name, "params"), leaf.buffer()?.clone()));
         }
-        let carry = carried.iter().map(|(path, leaf)| Ok((or(path, "carry"), leaf.buffer()?.clone())));
+        let carry =
+            carried.iter().map(|(path, leaf)| Ok((or(path, "carry"), leaf.buffer()?.clone())));
         let paths = |t: Vec<(String, _)>, root: &str| -> Vec<String> {
             t.into_iter().map(|(path, _): (String, &crate::Array)| name_of(root, &path)).collect()
         };
@@ -126,7 +128,8 @@ fn settle(program: &Program, known: Vec<(String, Buffer)>) -> (Program, Vec<(Str
     let mut constants = Vec::new();
     for eqn in program.eqns() {
         let bytes = |avals: Vec<Aval>| avals.iter().map(Aval::bytes).sum::<usize>();
-        let values: Option<Vec<Buffer>> = eqn.inputs.iter().map(|&atom| value(&env, atom)).collect();
+        let values: Option<Vec<Buffer>> =
+            eqn.inputs.iter().map(|&atom| value(&env, atom)).collect();
         let avals_in = eqn.inputs.iter().map(|&atom| program.aval(atom)).collect();
         let avals_out = eqn.outputs.iter().map(|&var| program.var_aval(var).clone()).collect();
         let small = bytes(avals_out) <= bytes(avals_in) + MOST_GROWTH;
@@ -145,7 +148,9 @@ fn settle(program: &Program, known: Vec<(String, Buffer)>) -> (Program, Vec<(Str
         let elementwise = matches!(eqn.prim, Prim::Binary(_) | Prim::Select(_));
         let shape = eqn.outputs.first().map(|&var| program.var_aval(var).shape.clone());
         // One number for all indices is written as that number, if another input has the shape.
-        let shaped = |atom: Atom| Some(&program.aval(atom).shape) == shape.as_ref() && value(&env, atom).is_none();
+        let shaped = |atom: Atom| {
+            Some(&program.aval(atom).shape) == shape.as_ref() && value(&env, atom).is_none()
+        };
         let one_will_do = elementwise && eqn.inputs.iter().any(|&atom| shaped(atom));
         let atoms: Vec<Atom> = (eqn.inputs.iter())
             .map(|&atom| lift(&mut b, &mut env, &mut constants, atom, one_will_do))

@@ -3,7 +3,7 @@
 use super::proto::{self, Attr, Dim, Message, value_info};
 use crate::buffer::{Buffer, DType, Scalar, Shape};
 use crate::error::{Error, Result};
-use crate::ir::{Atom, Aval, Eqn, Program};
+use crate::ir::{Atom, Aval, Builder, Eqn, Program};
 use crate::prim::*;
 
 /// Where messages say something has no form.
@@ -101,8 +101,14 @@ impl Graph {
     }
 
     /// The graph with these inputs and outputs; the rest of the model goes on with `self`.
-    pub(super) fn finish(&mut self, name: &str, inputs: &[Message], outputs: &[Message]) -> Message {
-        let (nodes, constants) = (std::mem::take(&mut self.nodes), std::mem::take(&mut self.constants));
+    pub(super) fn finish(
+        &mut self,
+        name: &str,
+        inputs: &[Message],
+        outputs: &[Message],
+    ) -> Message {
+        let (nodes, constants) =
+            (std::mem::take(&mut self.nodes), std::mem::take(&mut self.constants));
         proto::graph(name, &nodes, &constants, inputs, outputs)
     }
 
@@ -192,8 +198,10 @@ impl Graph {
             }
             Prim::Slice(s) if s.sizes.is_empty() => one(x[0].clone()),
             Prim::Slice(s) => {
-                let ends = (s.starts.iter().zip(&s.sizes).zip(&s.steps))
-                    .map(|((start, n), step)| if *n == 0 { *start } else { start + (n - 1) * step + 1 });
+                let ends =
+                    (s.starts.iter().zip(&s.sizes).zip(&s.steps)).map(|((start, n), step)| {
+                        if *n == 0 { *start } else { start + (n - 1) * step + 1 }
+                    });
                 let ends: Vec<usize> = ends.collect();
                 let axes: Vec<usize> = (0..s.sizes.len()).collect();
                 let lists = [&s.starts, &ends, &axes, &s.steps].map(|list| self.sizes(list));
@@ -203,7 +211,8 @@ impl Graph {
             Prim::Reverse(r) if r.axes.is_empty() => one(x[0].clone()),
             Prim::Reverse(r) => {
                 let list = |g: &mut Graph, n: i64| g.ints(&vec![n; r.axes.len()]);
-                let (starts, ends, steps) = (list(self, -1), list(self, i64::MIN + 1), list(self, -1));
+                let (starts, ends, steps) =
+                    (list(self, -1), list(self, i64::MIN + 1), list(self, -1));
                 let axes = self.sizes(&r.axes);
                 one(self.node("Slice", &[&x[0].name, &starts, &ends, &axes, &steps], &[], &outs[0]))
             }
@@ -534,11 +543,22 @@ impl Graph {
 
     pub(super) fn scan(&mut self, s: &Scan, x: &[Value], outs: &[Aval]) -> Result<Vec<Value>> {
         let (consts, rest) = x.split_at(s.n_consts);
-        let body = self.inner(&s.body, consts)?;
         let n_xs = rest.len() - s.n_carry;
-        if n_xs == 0 {
+        if n_xs == 0 && s.length == 0 {
             return Err(Error::not_exported(TARGET, "scan without xs"));
         }
+        if n_xs == 0 {
+            // The operator counts its steps by its xs: numbers that nobody reads.
+            let mut b = Builder::new();
+            let inputs = b.inputs(&s.body.input_avals());
+            b.input(Aval::scalar(DType::I32));
+            let outputs = b.inline(&s.body, &inputs);
+            let body = std::sync::Arc::new(b.finish_ordered(outputs));
+            let steps = self.constant("steps", &Buffer::new([s.length], vec![0_i32; s.length]));
+            let scan = Scan { body, ..s.clone() };
+            return self.scan(&scan, &[x, &[steps]].concat(), outs);
+        }
+        let body = self.inner(&s.body, consts)?;
         let way = i64::from(s.reverse);
         let attrs = [
             ("body", Attr::Graph(body)),

@@ -117,12 +117,18 @@ impl Walk<'_> {
             let mut locals: Vec<Option<String>> = vec![None; self.program.n_vars()];
             for (&i, result) in eqns.iter().zip(&results) {
                 let eqn = &all[i];
-                let operand = |atom: &Atom| match atom.var().and_then(|v| locals[v.index()].clone()) {
+                let operand = |atom: &Atom| match atom.var().and_then(|v| locals[v.index()].clone())
+                {
                     Some(local) => local,
                     None => match self.value(*atom) {
-                        Value::Many(view) if flat && !view.shape.is_empty() => {
-                            w.read(&Value::Many(View { shape: over.clone(), strides: dense_strides(&over), ..view }), index)
-                        }
+                        Value::Many(view) if flat && !view.shape.is_empty() => w.read(
+                            &Value::Many(View {
+                                shape: over.clone(),
+                                strides: dense_strides(&over),
+                                ..view
+                            }),
+                            index,
+                        ),
                         value => w.read(&value, index),
                     },
                 };
@@ -223,9 +229,9 @@ fn clamped(w: &mut Writer, text: &str, most: usize) -> String {
     let (name, i) = (w.name("k"), signed(w.lang, text));
     w.line(match w.lang {
         Lang::Rust => format!("let {name} = {i}.max(0).min({most}) as usize;"),
-        Lang::C => format!(
-            "const size_t {name} = {i} < 0 ? 0 : {i} > {most} ? {most} : (size_t){i};"
-        ),
+        Lang::C => {
+            format!("const size_t {name} = {i} < 0 ? 0 : {i} > {most} ? {most} : (size_t){i};")
+        }
     });
     name
 }
@@ -258,9 +264,11 @@ fn equation(w: &mut Writer, program: &Program, eqn: &Eqn, x: &[Value]) -> Result
         eqn.prim,
         Prim::Broadcast(_) | Prim::Transpose(_) | Prim::Slice(_) | Prim::Reverse(_)
     );
-    if !is_view && !eqn.outputs.is_empty() && !matches!(eqn.prim, Prim::Reshape(_) | Prim::Call(_)) {
+    if !is_view && !eqn.outputs.is_empty() && !matches!(eqn.prim, Prim::Reshape(_) | Prim::Call(_))
+    {
         let outs: Vec<String> = (0..eqn.outputs.len()).map(|i| out(i).to_string()).collect();
-        let ins: Vec<String> = eqn.inputs.iter().map(|&atom| program.aval(atom).to_string()).collect();
+        let ins: Vec<String> =
+            eqn.inputs.iter().map(|&atom| program.aval(atom).to_string()).collect();
         w.comment(&format!("{} = {} of {}", outs.join(", "), eqn.prim.name(), ins.join(", ")));
     }
     let one = |view: View| Ok(vec![Value::Many(view)]);
@@ -358,10 +366,13 @@ fn equation(w: &mut Writer, program: &Program, eqn: &Eqn, x: &[Value]) -> Result
                     Lang::C => format!("uint32_t {pair}[2]; threefry_u32({args}, {pair});"),
                 });
                 for (i, result) in results.iter().enumerate() {
-                    w.set(&result.at(index), &match w.lang {
-                        Lang::Rust => format!("{pair}.{i}"),
-                        Lang::C => format!("{pair}[{i}]"),
-                    });
+                    w.set(
+                        &result.at(index),
+                        &match w.lang {
+                            Lang::Rust => format!("{pair}.{i}"),
+                            Lang::C => format!("{pair}[{i}]"),
+                        },
+                    );
                 }
             });
             Ok(results.map(Value::Many).to_vec())
@@ -590,23 +601,20 @@ fn dot(w: &mut Writer, d: &DotGeneral, aval: &Aval, x: &[Value]) -> View {
         let (first, _) = fold(w.lang, Fold::Sum, aval.dtype, &acc, &acc);
         w.declare(&acc, aval.dtype, &first, true);
         w.nest(&sizes, |w, inner| {
-            let index = |rank: usize, batch: &[usize], free: &[usize], skip: usize, contract: &[usize]| {
-                let mut index = vec![String::new(); rank];
-                batch.iter().zip(outer).for_each(|(&axis, i)| index[axis].clone_from(i));
-                let rest = &outer[n_batch + skip..];
-                free.iter().zip(rest).for_each(|(&axis, i)| index[axis].clone_from(i));
-                contract.iter().zip(inner).for_each(|(&axis, i)| index[axis].clone_from(i));
-                index
-            };
+            let index =
+                |rank: usize, batch: &[usize], free: &[usize], skip: usize, contract: &[usize]| {
+                    let mut index = vec![String::new(); rank];
+                    batch.iter().zip(outer).for_each(|(&axis, i)| index[axis].clone_from(i));
+                    let rest = &outer[n_batch + skip..];
+                    free.iter().zip(rest).for_each(|(&axis, i)| index[axis].clone_from(i));
+                    contract.iter().zip(inner).for_each(|(&axis, i)| index[axis].clone_from(i));
+                    index
+                };
             let left = a.at(&index(a.shape.len(), &d.lhs_batch, &a_free, 0, &d.lhs_contract));
             let right =
                 b.at(&index(b.shape.len(), &d.rhs_batch, &b_free, a_free.len(), &d.rhs_contract));
-            let product = expression(
-                w.lang,
-                &Prim::Binary(Binary::Mul),
-                &[aval.dtype; 2],
-                &[left, right],
-            );
+            let product =
+                expression(w.lang, &Prim::Binary(Binary::Mul), &[aval.dtype; 2], &[left, right]);
             let product = product.expect("internal: it is elementwise");
             let (_, joined) = fold(w.lang, Fold::Sum, aval.dtype, &acc, &product);
             w.set(&acc, &joined);
@@ -716,7 +724,8 @@ fn scan(w: &mut Writer, s: &Scan, x: &[Value]) -> Result<Vec<Value>> {
         .collect();
     let i = w.name("t");
     w.count(&i, "0", &s.length.to_string(), |w| -> Result<()> {
-        let t = if s.reverse { format!("({} - {i})", s.length.saturating_sub(1)) } else { i.clone() };
+        let t =
+            if s.reverse { format!("({} - {i})", s.length.saturating_sub(1)) } else { i.clone() };
         let mut inputs = consts.to_vec();
         inputs.extend(carry.iter().cloned().map(Value::Many));
         inputs.extend(xs.iter().map(|x| Value::Many(x.row(&t))));
@@ -750,8 +759,7 @@ fn while_(w: &mut Writer, s: &While, x: &[Value]) -> Result<Vec<Value>> {
 
 fn cond(w: &mut Writer, c: &Cond, x: &[Value]) -> Result<Vec<Value>> {
     let avals = c.branches[0].output_avals();
-    let results: Vec<View> =
-        avals.iter().map(|aval| w.array(aval.dtype, &aval.shape)).collect();
+    let results: Vec<View> = avals.iter().map(|aval| w.array(aval.dtype, &aval.shape)).collect();
     let index = w.read(&x[0], &[]);
     let chosen = clamped(w, &index, c.branches.len() - 1);
     for (i, branch) in c.branches.iter().enumerate() {

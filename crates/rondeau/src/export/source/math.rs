@@ -83,7 +83,10 @@ fn fill(lang: Lang, body: &str, kind: &str) -> String {
         ("$EXP", polynomial(table.exp, "r")),
         ("$LOG2_E", literal(table.log2_e)),
         ("$LN2_HIGH", literal(ln2_high)),
-        ("$LN2_LOW", literal((std::f64::consts::LN_2 - ln2_high) + if single { 0.0 } else { table.ln2[1] })),
+        (
+            "$LN2_LOW",
+            literal((std::f64::consts::LN_2 - ln2_high) + if single { 0.0 } else { table.ln2[1] }),
+        ),
         ("$INF_FROM", literal(table.exp_inf)),
         ("$ZERO_FROM", literal(table.exp_zero)),
         ("$FLAT_FROM", literal(table.expm1_flat)),
@@ -108,16 +111,19 @@ fn fill(lang: Lang, body: &str, kind: &str) -> String {
         ("$MANTISSA", mantissa.to_string()),
         ("$BIAS", bias.to_string()),
         ("$B", if single { "u32" } else { "u64" }.to_owned()),
-        ("$F", match lang {
-            Lang::Rust => kind.to_owned(),
-            Lang::C => match kind {
-                "f32" => "float",
-                "f64" => "double",
-                "i32" => "int32_t",
-                _ => "uint32_t",
-            }
-            .to_owned(),
-        }),
+        (
+            "$F",
+            match lang {
+                Lang::Rust => kind.to_owned(),
+                Lang::C => match kind {
+                    "f32" => "float",
+                    "f64" => "double",
+                    "i32" => "int32_t",
+                    _ => "uint32_t",
+                }
+                .to_owned(),
+            },
+        ),
         ("$K", kind.to_owned()),
         ("$s", if single { "f" } else { "" }.to_owned()),
     ];

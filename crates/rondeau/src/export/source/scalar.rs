@@ -134,25 +134,25 @@ fn binary(lang: Lang, op: Binary, dtype: DType, x: &str, y: &str) -> String {
         Binary::Xor => infix("^"),
         Binary::ShiftLeft => match lang {
             Lang::Rust => format!("{x}.checked_shl({y} as u32).unwrap_or(0)"),
-            Lang::C => format!(
-                "({name})((uint32_t){y} < 32 ? (uint32_t){x} << (uint32_t){y} : 0u)"
-            ),
+            Lang::C => {
+                format!("({name})((uint32_t){y} < 32 ? (uint32_t){x} << (uint32_t){y} : 0u)")
+            }
         },
         Binary::ShiftRightLogical => match lang {
             Lang::Rust => {
                 format!("(({x} as u32).checked_shr({y} as u32).unwrap_or(0) as {name})")
             }
-            Lang::C => format!(
-                "({name})((uint32_t){y} < 32 ? (uint32_t){x} >> (uint32_t){y} : 0u)"
-            ),
+            Lang::C => {
+                format!("({name})((uint32_t){y} < 32 ? (uint32_t){x} >> (uint32_t){y} : 0u)")
+            }
         },
         Binary::ShiftRightArithmetic => match lang {
             Lang::Rust => format!(
                 "((({x} as i32) >> (if {y} as u32 > 31 {{ 31 }} else {{ {y} as u32 }})) as {name})"
             ),
-            Lang::C => format!(
-                "({name})((int32_t){x} >> ((uint32_t){y} > 31 ? 31 : (uint32_t){y}))"
-            ),
+            Lang::C => {
+                format!("({name})((int32_t){x} >> ((uint32_t){y} > 31 ? 31 : (uint32_t){y}))")
+            }
         },
         Binary::Eq => infix("=="),
         Binary::Ne => infix("!="),
