@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::ir::{Atom, Aval, Builder, Program};
 use crate::optimize::optimize;
 use crate::prim::Prim;
-use crate::trace::{avals, check_sizes, trace};
+use crate::trace::{Array, avals, check_sizes, trace};
 use crate::tree::{self, Tree};
 use std::cell::RefCell;
 
@@ -85,7 +85,7 @@ impl Step {
         let carry =
             carried.iter().map(|(path, leaf)| Ok((or(path, "carry"), leaf.buffer()?.clone())));
         let paths = |t: Vec<(String, _)>, root: &str| -> Vec<String> {
-            t.into_iter().map(|(path, _): (String, &crate::Array)| name_of(root, &path)).collect()
+            t.into_iter().map(|(path, _): (String, &Array)| name_of(root, &path)).collect()
         };
         let (program, constants) = settle(&optimize(&closed.program), known);
         debug_assert_eq!(program.inputs().len(), n_carry + tree::count(x) + constants.len());
