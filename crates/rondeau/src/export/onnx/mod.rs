@@ -11,7 +11,7 @@ pub use layers::{Layer, onnx_layers};
 use self::proto::{Dim, Message, value_info};
 use self::translate::{Graph, Value, info};
 use super::step::Step;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ir::{Atom, Aval, Builder};
 use crate::prim::Scan;
 
@@ -28,6 +28,12 @@ fn renamed(path: &str, root: &str) -> String {
 }
 
 pub(super) fn onnx(name: &str, step: &Step) -> Result<Vec<u8>> {
+    if step.x.is_empty() {
+        return Err(Error::not_exported("ONNX", "a step without x"));
+    }
+    if step.carry.is_empty() && step.y.is_empty() {
+        return Err(Error::not_exported("ONNX", "a step without results"));
+    }
     let avals = step.program.input_avals();
     let (n_carry, n_x) = (step.carry.len(), step.x.len());
     // The constants come first in the body of a scan.
@@ -40,7 +46,8 @@ pub(super) fn onnx(name: &str, step: &Step) -> Result<Vec<u8>> {
         body: Arc::new(body),
         n_consts: step.constants.len(),
         n_carry,
-        length: 0,
+        // How many steps there are is known when xs come.
+        length: 1,
         reverse: false,
     };
 

@@ -168,12 +168,18 @@ impl Graph {
                 let [c, a, b] = [0, 1, 2].map(|i| x[i].name.as_str());
                 one(self.node("Where", &[c, a, b], &[], &outs[0]))
             }
-            Prim::Convert(c) if c.dtype == DType::I32 && x[0].aval.is_float() => {
-                // Saturates; NaN gives 0. The greatest f32 below 2^31 is far below the greatest i32.
+            Prim::Convert(c) if c.dtype.is_integer() && x[0].aval.is_float() => {
+                // Saturates; NaN gives 0. In f32 the greatest number is that below the power of two.
                 let dtype = x[0].aval.dtype;
-                let most = if dtype == DType::F32 { 2_147_483_520.0 } else { 2_147_483_647.0 };
-                let (low, high, zero) =
-                    (self.of(-2_147_483_648.0, dtype), self.of(most, dtype), self.of(0.0, dtype));
+                let single = dtype == DType::F32;
+                let (low, high) = match c.dtype {
+                    DType::U32 => (0.0, if single { 4_294_967_040.0 } else { 4_294_967_295.0 }),
+                    _ => {
+                        let most = if single { 2_147_483_520.0 } else { 2_147_483_647.0 };
+                        (-2_147_483_648.0, most)
+                    }
+                };
+                let [low, high, zero] = [low, high, 0.0].map(|bound| self.of(bound, dtype));
                 let aval = &x[0].aval;
                 let nan = self.node("IsNaN", &[&x[0].name], &[], &aval.clone());
                 let number = self.node("Where", &[&nan.name, &zero, &x[0].name], &[], aval);
@@ -182,6 +188,10 @@ impl Graph {
                 one(self.cast(&number, c.dtype))
             }
             Prim::Convert(c) => one(self.cast(&x[0], c.dtype)),
+            Prim::Broadcast(b) if b.shape.count() == 0 => one(self.constant(
+                "nothing",
+                &Buffer::splat(Scalar::of(0.0, outs[0].dtype), b.shape.clone()),
+            )),
             Prim::Broadcast(b) => {
                 let mut units = vec![1; b.shape.rank()];
                 for (from, &to) in b.axes.iter().enumerate() {
@@ -216,6 +226,7 @@ impl Graph {
                 let axes = self.sizes(&r.axes);
                 one(self.node("Slice", &[&x[0].name, &starts, &ends, &axes, &steps], &[], &outs[0]))
             }
+            Prim::Pad(p) if p.low.is_empty() => one(x[0].clone()),
             Prim::Pad(p) => {
                 if p.interior.iter().any(|&n| n > 0) {
                     return refuse();
@@ -242,6 +253,16 @@ impl Graph {
                 one(self.node("CumSum", &[&x[0].name, &axis.name], &attrs, &outs[0]))
             }
             Prim::Cumulative(_) => refuse(),
+            Prim::Sort(s) if x.len() == 1 && outs[0].dtype == DType::Bool => {
+                let number = self.cast(&x[0], DType::I32);
+                let aval = Aval::new(DType::I32, outs[0].shape.clone());
+                let sorted = self.equation(
+                    &Eqn { prim: s.clone().into(), ..eqn.clone() },
+                    &[number],
+                    &[aval],
+                )?;
+                one(self.cast(&sorted[0], DType::Bool))
+            }
             Prim::Sort(s) if x.len() == 1 => {
                 let k = self.sizes(&[x[0].aval.shape[s.axis]]);
                 let attrs = [("axis", Attr::Int(s.axis as i64)), ("largest", Attr::Int(0))];
@@ -320,6 +341,10 @@ impl Graph {
     fn unary(&mut self, op: Unary, x: &Value, out: &Aval) -> Option<Value> {
         let dtype = x.aval.dtype;
         let name = match op {
+            Unary::Neg if dtype == DType::U32 => {
+                let zero = self.of(0.0, dtype);
+                return Some(self.node("Sub", &[&zero, &x.name], &[], out));
+            }
             Unary::Neg => "Neg",
             Unary::Abs => "Abs",
             Unary::Sign => "Sign",
@@ -345,6 +370,25 @@ impl Graph {
             Unary::Not => "BitwiseNot",
             Unary::StopGradient => "Identity",
             Unary::ErfInv => return None,
+            Unary::IntegerPow(n) if dtype.is_integer() => {
+                // The operator has no unsigned powers, and none that wrap.
+                let mut left = u32::try_from(n).ok()?;
+                let (mut base, mut power) = (x.name.clone(), self.of(1.0, dtype));
+                while left > 0 {
+                    if left & 1 == 1 {
+                        power = self.node("Mul", &[&base, &power], &[], out).name;
+                    }
+                    left >>= 1;
+                    base = self.node("Mul", &[&base, &base], &[], out).name;
+                }
+                let aval = Aval::scalar(dtype);
+                let power = Value { name: power, aval: if n == 0 { aval } else { out.clone() } };
+                let sizes = self.sizes(&out.shape);
+                return Some(match n {
+                    0 => self.node("Expand", &[&power.name, &sizes], &[], out),
+                    _ => power,
+                });
+            }
             Unary::IntegerPow(n) => {
                 let power = self.of(n.into(), dtype);
                 return Some(self.node("Pow", &[&x.name, &power], &[], out));
@@ -544,8 +588,17 @@ impl Graph {
     pub(super) fn scan(&mut self, s: &Scan, x: &[Value], outs: &[Aval]) -> Result<Vec<Value>> {
         let (consts, rest) = x.split_at(s.n_consts);
         let n_xs = rest.len() - s.n_carry;
-        if n_xs == 0 && s.length == 0 {
-            return Err(Error::not_exported(TARGET, "scan without xs"));
+        if outs.is_empty() {
+            return Ok(vec![]);
+        }
+        if s.length == 0 {
+            // The last carry is the first, and there are no rows.
+            let rows = outs[s.n_carry..].iter().map(|aval| {
+                let none = Buffer::splat(Scalar::of(0.0, aval.dtype), aval.shape.clone());
+                self.constant("nothing", &none)
+            });
+            let rows: Vec<Value> = rows.collect();
+            return Ok(rest[..s.n_carry].iter().cloned().chain(rows).collect());
         }
         if n_xs == 0 {
             // The operator counts its steps by its xs: numbers that nobody reads.
