@@ -35,6 +35,10 @@ pub enum Command {
     Bench(Bench),
     /// Say what becomes of a workload: passes, kernels, memory, and who runs what.
     Explain(Explain),
+    /// Write a trained forecaster as source code, as an ONNX model, or as arrays.
+    Export(crate::export::Export),
+    /// Read the weights of another framework's recurrent layer.
+    Import(crate::import::Import),
 }
 
 const BENCH_HELP: &str = "\

@@ -5,7 +5,9 @@ pub mod baseline;
 pub mod bench;
 pub mod chart;
 pub mod data;
+pub mod export;
 pub mod fit;
+pub mod import;
 pub mod interrupt;
 pub mod model;
 pub mod predict;
@@ -40,6 +42,8 @@ pub fn main() -> ExitCode {
         Command::Predict(args) => predict::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Explain(args) => bench::explain(args),
+        Command::Export(args) => export::run(args),
+        Command::Import(args) => import::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

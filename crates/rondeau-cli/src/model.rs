@@ -13,7 +13,7 @@ use std::fmt;
 use anyhow::{Context, Result, ensure};
 use rondeau::io::Record;
 use rondeau::train::{Stop, Trainer};
-use rondeau::{Array, Tree, jit, random, scan, sigmoid, tanh, tree, value_and_grad, vmap};
+use rondeau::{Array, Tree, export, jit, random, scan, sigmoid, tanh, tree, value_and_grad, vmap};
 
 use crate::args::CellKind;
 use crate::data::Prepared;
@@ -373,6 +373,9 @@ trait Trainable: Network {
 
     /// Forecasts with these weights from now on.
     fn load(&mut self, weights: &Record) -> Result<()>;
+
+    /// One step of the forecaster: the next row's inputs to the change that follows.
+    fn exported(&self, name: &str) -> Result<export::Model>;
 }
 
 impl<C: Cell> Trainable for Learner<C> {
@@ -407,6 +410,16 @@ impl<C: Cell> Trainable for Learner<C> {
     fn load(&mut self, weights: &Record) -> Result<()> {
         self.model = weights.fill(&self.model).context("the weights do not fit their card")?;
         Ok(())
+    }
+
+    fn exported(&self, name: &str) -> Result<export::Model> {
+        let step = |model: &Model<C>, state: &C::State, x: &Array| {
+            let state = model.cell.step(state, x);
+            let change = model.readout.dot(C::output(&state)) + &model.bias;
+            (state, change.expand_dims(0))
+        };
+        let x = Array::zeros([self.n_inputs]);
+        Ok(export::Model::new(step, &self.model, &self.model.cell.start(), &x)?.name(name))
     }
 }
 
@@ -478,6 +491,15 @@ impl Forecaster {
     /// If a computation before has failed.
     pub fn weights(&self) -> Result<Record> {
         self.0.weights()
+    }
+
+    /// One step of the forecaster, to be written in another language: `x`, the normalised inputs of
+    /// a row, to `y`, the normalised change of the target into the next one.
+    ///
+    /// # Errors
+    /// If a computation before has failed.
+    pub fn exported(&self, name: &str) -> Result<export::Model> {
+        self.0.exported(name)
     }
 }
 

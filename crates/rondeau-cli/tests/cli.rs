@@ -423,3 +423,43 @@ fn ctrl_c_saves_the_best_so_far() {
     assert_eq!(json["stopped"], "interrupted");
     assert_eq!(place.files("rondeau-out").len(), 6);
 }
+
+#[test]
+fn a_trained_model_is_exported() {
+    let place = Place::new();
+    assert_eq!(place.train("--out m").code, Some(0));
+    for (format, file, has) in [
+        ("rust", "m.rs", "pub fn step(s: &mut State, x: &[f32; 2], y: &mut [f32; 1])"),
+        ("c", "m.c", "void forecast_step(forecast_state *s, const float x[2], float y[1])"),
+        ("onnx", "m.onnx", "Scan"),
+        ("safetensors", "m.safetensors", "cell.wz"),
+        ("npz", "m.npz", "cell.wz.npy"),
+    ] {
+        let run = place.run(&format!("export m --format {format} -o {file}"));
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert!(run.stdout.contains("next level = level + "), "{}", run.stdout);
+        let bytes = fs::read(place.path().join(file)).unwrap();
+        assert!(String::from_utf8_lossy(&bytes).contains(has), "{file}");
+    }
+    let run = place.run("export nothing --format c -o m.c");
+    assert_eq!(run.code, Some(1));
+}
+
+#[test]
+fn weights_of_a_framework_are_imported() {
+    use rondeau::{Array, io};
+    let place = Place::new();
+    let mut record = io::Record::new();
+    for (name, shape) in [("weight_ih_l0", [9, 2]), ("weight_hh_l0", [9, 3])] {
+        record.insert(format!("rnn.{name}"), Array::ones(shape)).unwrap();
+    }
+    io::safetensors::write(place.path().join("torch.safetensors"), &record).unwrap();
+    let run = place.run("import torch.safetensors --from torch --cell gru --prefix rnn. -o a.npz");
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let cell = io::npz::read(place.path().join("a.npz")).unwrap();
+    assert_eq!(cell.get("reset.w").unwrap().shape(), [3, 2]);
+    assert_eq!(cell.get("recurrent_bias").unwrap().shape(), [3]);
+    let run = place.run("import torch.safetensors --from keras --cell gru -o b.npz");
+    assert_eq!(run.code, Some(1));
+    assert!(run.stderr.contains("kernel is missing"), "{}", run.stderr);
+}

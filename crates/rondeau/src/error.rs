@@ -806,3 +806,18 @@ impl Error {
         }
     }
 }
+
+/// Mistakes around export.
+impl Error {
+    /// A primitive that a target cannot express.
+    pub(crate) fn not_exported(target: &str, primitive: &str) -> Error {
+        Error::new(ErrorKind::Range, format!("`{primitive}` has no form in {target}"))
+            .help("write the step without it, or export to another target")
+    }
+
+    /// Layers that do not follow each other.
+    pub(crate) fn layer_sizes(i: usize, given: usize, takes: usize) -> Error {
+        let headline = format!("layer {i} takes {takes} numbers, and the one before gives {given}");
+        Error::new(ErrorKind::Shape, headline).help("give the layers in the order of their use")
+    }
+}

@@ -48,6 +48,7 @@
 //! | [`transform`] | program to program, new meaning: derivatives and batches |
 //! | [`optimize`] | program to program, same meaning: the passes |
 //! | [`compile`] | program to the machine's code: kernels, their order, their memory |
+//! | [`export`] | program to files of Rust, C and ONNX |
 //! | [`run`] | code and buffers to buffers: [`run::Executable`], [`run::Engine`] |
 //! | [`tree`], [`buffer`], [`error`] | below everything: structure, host data, mistakes |
 //! | [`random`], [`io`], [`train`], [`cellfile`] | above everything: could have been written by a user |
@@ -62,6 +63,7 @@ pub mod buffer;
 pub mod cellfile;
 pub mod compile;
 pub mod error;
+pub mod export;
 pub mod io;
 pub mod ir;
 pub mod nn;

@@ -62,9 +62,16 @@ const ROOMS: &[Room] = &[
             "error",
         ],
     },
+    // A target like `compile`, which starts from a step.
+    Room {
+        name: "export",
+        uses: &[
+            "api", "trace", "tree", "optimize", "ir", "prim", "buffer", "error", "nn", "rondeau_machine",
+        ],
+    },
     // These could have been written by a user.
     Room { name: "random", uses: &[ROOT, "tree", "error"] },
-    Room { name: "nn", uses: &[ROOT, "tree", "error", "random"] },
+    Room { name: "nn", uses: &[ROOT, "tree", "error", "random", "io"] },
     Room { name: "optim", uses: &[ROOT, "tree", "error"] },
     Room { name: "io", uses: &[ROOT, "tree", "error", "buffer"] },
     Room { name: "train", uses: &[ROOT, "tree", "error", "buffer", "random", "nn", "optim", "io"] },

@@ -18,6 +18,8 @@
 //! | [`keras`] | `SimpleRNN`, `GRU` with `reset_after` either way, `LSTM` |
 //! | [`onnx`] | `RNN`, `GRU` with `linear_before_reset` either way, `LSTM` with peepholes |
 //!
+//! [`read`] takes the arrays of a file, and [`Framework`] makes cells of them with sizes read off.
+//!
 //! # Examples
 //! ```
 //! use rondeau::{Array, nn::import};
@@ -40,11 +42,14 @@
 //! ```
 
 pub mod equinox;
+mod file;
 pub mod flax;
 pub mod haiku;
 pub mod keras;
 pub mod onnx;
 pub mod torch;
+
+pub use file::{Framework, Imported, Kind, read};
 
 use std::collections::{BTreeMap, BTreeSet};
 
