@@ -356,6 +356,11 @@ pub struct Labels {
     #[arg(long, value_enum, default_value_t = Pooling::Mean)]
     pub pooling: Pooling,
 
+    /// Add normal noise of so many deviations to what goes in while training, so that examples are
+    /// not learned by heart.
+    #[arg(long, value_name = "DEVIATIONS", default_value_t = 0.2, value_parser = noise)]
+    pub noise: f64,
+
     /// What all tasks have.
     #[command(flatten)]
     pub common: Common,
@@ -613,7 +618,7 @@ pub fn command(cells: &Cells) -> clap::Command {
     };
     let text: &[(&str, &str)] =
         &[("hidden", "256"), ("epochs", "12"), ("batch", "32"), ("learning_rate", "0.004")];
-    let labels: &[(&str, &str)] = &[("hidden", "64"), ("epochs", "60"), ("batch", "16")];
+    let labels: &[(&str, &str)] = &[("hidden", "128"), ("epochs", "60"), ("batch", "16")];
     let train = |command: clap::Command| {
         command
             .mut_subcommand("series", |command| with(command, &[]))
@@ -638,6 +643,13 @@ fn temperature(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(t) if (0.0..=100.0).contains(&t) => Ok(t),
         _ => Err("a number from 0 to 100 is needed".to_owned()),
+    }
+}
+
+fn noise(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if (0.0..=10.0).contains(&x) => Ok(x),
+        _ => Err("a number from 0 to 10 is needed".to_owned()),
     }
 }
 

@@ -34,9 +34,9 @@ pub fn main() -> ExitCode {
     with_cells(&Cells::of_the_library())
 }
 
-/// Runs the command with the arguments of the process and a cell of your own, which `--cell` takes
-/// if nothing else is said. `check` checks it, unless others are named; all other commands are as
-/// they are of `rondeau`. See [`OwnCell`] for an example.
+/// Runs the command with the arguments of the process and a cell of your own beside those of the
+/// library. It is the one that `--cell` names if nothing else is said; `check` takes its name too.
+/// See [`OwnCell`] for an example.
 pub fn run<C: OwnCell>() -> ExitCode {
     with_cells(&Cells::of_the_library().with::<C>())
 }

@@ -306,8 +306,11 @@ pub fn run(cells: &Cells, args: &Labels) -> Result<()> {
     let optimizer = optimizer(rate, DECAY);
     let start = (optimizer.init(&model), Ema::new(KEPT).init(&model));
     let weights = Weights { mean: model.clone(), model };
-    let update = |weights: &Weights, state: &State, batch: &Batch, _: &Array| {
-        update(&optimizer, args.pooling, weights, state, batch)
+    let update = |weights: &Weights, state: &State, batch: &Batch, key: &Array| {
+        let (xs, lengths, labels) = batch;
+        let noise = random::normal(key, xs.shape()) * args.noise;
+        let batch = (xs + noise, lengths.clone(), labels.clone());
+        update(&optimizer, args.pooling, weights, state, &batch)
     };
     let plan = Plan { n_epochs: common.epochs, n_batches, batch };
     let mut progress = Progress::start(common.quiet, plan);
