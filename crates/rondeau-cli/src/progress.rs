@@ -13,6 +13,8 @@ pub struct Progress {
     plan: Plan,
     started: Instant,
     n_sequences: u64,
+    /// The epochs that were done before the checkpoint that the run goes on from.
+    n_before: usize,
 }
 
 /// How much there is to do at most.
@@ -40,6 +42,21 @@ struct EpochDone {
 }
 
 impl Observer for Progress {
+    fn begin(&mut self, plan: rondeau::train::Plan) {
+        self.n_before = (plan.from_step / plan.n_batches.max(1)) as usize;
+        if let Shown::Bar(bar) = &self.shown {
+            bar.set_position(plan.from_step);
+        }
+    }
+
+    fn note(&mut self, note: &str) {
+        match &self.shown {
+            Shown::Bar(bar) => bar.suspend(|| crate::tell(false, &[note.to_owned()])),
+            Shown::Lines => crate::tell(false, &[note.to_owned()]),
+            Shown::Nothing => {}
+        }
+    }
+
     fn step(&mut self, _: StepDone<'_>) {
         self.batch();
     }
@@ -71,7 +88,7 @@ impl Progress {
         } else {
             Shown::Lines
         };
-        Progress { shown, plan, started: Instant::now(), n_sequences: 0 }
+        Progress { shown, plan, started: Instant::now(), n_sequences: 0, n_before: 0 }
     }
 
     /// Tells that a minibatch is done.
@@ -106,10 +123,12 @@ impl Progress {
         let _ = writeln!(std::io::stderr(), "{message} ({seconds:.1} s)");
     }
 
+    /// How fast it goes, after so many epochs in all.
     fn pace(&self, n_done: usize) -> Pace {
         let elapsed = self.started.elapsed();
         let n_left = self.plan.n_epochs.saturating_sub(n_done);
-        let left = elapsed.as_secs_f64() / n_done.max(1) as f64 * n_left as f64;
+        let n_new = n_done.saturating_sub(self.n_before).max(1);
+        let left = elapsed.as_secs_f64() / n_new as f64 * n_left as f64;
         Pace {
             per_second: self.n_sequences as f64 / elapsed.as_secs_f64().max(1e-9),
             left: Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX),

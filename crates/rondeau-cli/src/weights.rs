@@ -258,6 +258,18 @@ mod tests {
         for (name, card) in cases {
             told += &format!("\n{name}: {}", refused(weights().with_text(CARD_KEY, card)));
         }
-        insta::assert_snapshot!(told, @"");
+        insta::assert_snapshot!(told, @"
+        no card: it was not written by `rondeau train`: it has no card
+        not JSON: its card: EOF while parsing an object at line 1 column 1
+        format 1: its card has format 1, and this version reads 2: train again
+        unknown field: its card: unknown field `x`, expected one of `cell`, `hidden`, `layers`, `inputs`, `outputs`, `seed` at line 1 column 37
+        hidden 0: its card has sizes or a target that no run has
+        layers 2^64 - 1: its card has sizes or a target that no run has
+        inputs 5: its card has sizes or a target that no run has
+        window 2^64 - 1: its card has sizes or a target that no run has
+        no target: its card has sizes or a target that no run has
+        deviation 0: its card has a normalisation that is not positive
+        no symbols: its card has sizes or a target that no run has
+        ");
     }
 }

@@ -262,6 +262,40 @@ mod tests {
             csv("sequence,label,a\n1,x\n"),
             csv("sequence,label\n1,x\n"),
         ];
-        insta::assert_snapshot!(told.join("\n"), @"");
+        insta::assert_snapshot!(told.join("\n"), @"
+        a.ts: there are no sequences in it
+        help: a file has one sequence at least, with a number in each step
+        a.ts: line 1 cannot be used
+          `1,2:a` stands above `@data`
+        help: put it right, or take it out
+        a.ts: line 1 cannot be used
+          values with time stamps are not read
+        help: put it right, or take it out
+        a.ts: line 6 cannot be used
+          a value is missing
+        help: put it right, or take it out
+        a.ts: line 6 cannot be used
+          `inf` is no number that can be used
+        help: put it right, or take it out
+        a.ts: line 6 cannot be used
+          dimension 2 has 2 values, and the first has 3
+        help: put it right, or take it out
+        a.ts: line 7 cannot be used
+          it has 1 dimensions, and the first case has 2
+        help: put it right, or take it out
+        a.csv: there is no column `sequence`
+        help: give all rows of a sequence the same value in such a column
+        a.csv: line 2 cannot be used
+          column `a`: `one` is no number that can be used
+        help: put it right, or take it out
+        a.csv: line 3 cannot be used
+          column `label`: the label changes within a sequence
+        help: put it right, or take it out
+        a.csv: line 2 cannot be used
+          it has 2 fields, and the header has 3
+        help: put it right, or take it out
+        a.csv: there are no sequences in it
+        help: a file has one sequence at least, with a number in each step
+        ");
     }
 }
