@@ -35,10 +35,8 @@ struct EpochDone {
     epoch: usize,
     /// The mean loss over its minibatches.
     train_loss: f64,
-    /// The loss over the validation span after it.
-    validation_loss: f64,
-    /// The lowest validation loss so far.
-    best_loss: f64,
+    /// The loss over what is held out, after it, and the lowest of them so far; none if nothing is.
+    held_out: Option<(f64, f64)>,
 }
 
 impl Observer for Progress {
@@ -65,8 +63,7 @@ impl Observer for Progress {
         self.told(EpochDone {
             epoch: done.epoch as usize,
             train_loss: done.metrics.first().map_or(f64::NAN, |(_, loss)| *loss),
-            validation_loss: done.value(),
-            best_loss,
+            held_out: done.validation.map(|loss| (loss, best_loss)),
         });
     }
 }
@@ -155,14 +152,14 @@ struct Pace {
 
 fn line(plan: Plan, done: EpochDone, pace: Pace) -> String {
     let n_digits = plan.n_epochs.to_string().len();
+    let held_out = done
+        .held_out
+        .map_or(String::new(), |(loss, best)| format!("validation {loss:.4} (best {best:.4})  "));
     format!(
-        "epoch {:>n_digits$}/{}  train {:.4}  validation {:.4} (best {:.4})  {:.0} sequences/s  \
-         at most {} left",
+        "epoch {:>n_digits$}/{}  train {:.4}  {held_out}{:.0} sequences/s  at most {} left",
         done.epoch,
         plan.n_epochs,
         done.train_loss,
-        done.validation_loss,
-        done.best_loss,
         pace.per_second,
         clock(pace.left)
     )
@@ -170,12 +167,12 @@ fn line(plan: Plan, done: EpochDone, pace: Pace) -> String {
 
 /// A line that fits beside the bar on a terminal of 80 columns.
 fn short_line(plan: Plan, done: EpochDone, pace: Pace) -> String {
+    let held_out = done.held_out.map_or(String::new(), |(loss, _)| format!("valid {loss:.4}  "));
     format!(
-        "epoch {}/{}  train {:.4}  valid {:.4}  {:.0} seq/s  {} left",
+        "epoch {}/{}  train {:.4}  {held_out}{:.0} seq/s  {} left",
         done.epoch,
         plan.n_epochs,
         done.train_loss,
-        done.validation_loss,
         pace.per_second,
         clock(pace.left)
     )
@@ -202,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_line_says_loss_rate_and_time_left() {
-        let done = EpochDone { epoch: 7, train_loss: 0.5, validation_loss: 0.25, best_loss: 0.125 };
+        let done = EpochDone { epoch: 7, train_loss: 0.5, held_out: Some((0.25, 0.125)) };
         let pace = Pace { per_second: 12_345.6, left: Duration::from_secs(83) };
         insta::assert_snapshot!(
             line(Plan { n_epochs: 200, n_batches: 3, batch: 32 }, done, pace),
@@ -211,9 +208,18 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_said_of_what_is_not_held_out() {
+        let done = EpochDone { epoch: 7, train_loss: 0.5, held_out: None };
+        let pace = Pace { per_second: 12.0, left: Duration::from_secs(83) };
+        insta::assert_snapshot!(
+            line(Plan { n_epochs: 200, n_batches: 3, batch: 32 }, done, pace),
+            @"epoch   7/200  train 0.5000  12 sequences/s  at most 1:23 left"
+        );
+    }
+
+    #[test]
     fn the_bar_fits_a_terminal() {
-        let done =
-            EpochDone { epoch: 107, train_loss: 0.5, validation_loss: 0.25, best_loss: 0.125 };
+        let done = EpochDone { epoch: 107, train_loss: 0.5, held_out: Some((0.25, 0.125)) };
         let pace = Pace { per_second: 123_456.0, left: Duration::from_secs(3599) };
         let text = short_line(Plan { n_epochs: 200, n_batches: 3, batch: 32 }, done, pace);
         insta::assert_snapshot!(text, @"epoch 107/200  train 0.5000  valid 0.2500  123456 seq/s  59:59 left");

@@ -139,7 +139,7 @@ pub fn program(cells: &Cells, args: &Program) -> Result<()> {
     let (spec, _, model) = chosen(cells, &args.which)?;
     let xs = match spec.inputs {
         Inputs::Numbers(n) => Array::zeros([args.steps, n]),
-        Inputs::Symbols(_) => Array::arange(args.steps) * 0,
+        Inputs::Symbols(_) => Array::full([args.steps], 0_i32),
     };
     let run = |model: &Model, xs: &Array| nn::run(model, &model.initial_carry(), xs).1;
     let traced = match args.of {

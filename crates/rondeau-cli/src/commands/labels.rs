@@ -320,7 +320,7 @@ pub fn run(cells: &Cells, args: &Labels) -> Result<()> {
         .key(key_of(common.seed))
         .csv(common.out.join("log.csv"))
         .observer(&mut progress)
-        .stop(interrupt::install()?);
+        .stop(interrupt::install("step")?);
     let trained = trainer.run(weights, start, &data).map_err(explained)?;
     let seconds = started.elapsed().as_secs_f64();
     let stopped = match trained.ended {

@@ -211,25 +211,29 @@ fn gates_svg(model: &Model, xs: &Array, shown: &str) -> Result<Option<String>> {
             let part = |is: &dyn Fn(f32) -> bool| {
                 values.iter().filter(|&&x| is(x)).count() as f64 / values.len().max(1) as f64
             };
-            low.push(((t + 1) as f64, part(&|x| x < SATURATED)));
-            high.push(((t + 1) as f64, part(&|x| x > 1.0 - SATURATED)));
+            low.push(-part(&|x| x < SATURATED));
+            high.push(part(&|x| x > 1.0 - SATURATED));
         }
     }
-    let mut series = Vec::new();
+    let mut rows = Vec::new();
+    let mut row_names = Vec::new();
     for (i, (low, high)) in parts.into_iter().enumerate() {
-        for (name, points) in [("near 0", low), ("near 1", high)] {
-            let name = format!("gate {} {name}", i + 1);
-            series.push(Series { name, points, stroke: Stroke::Strong });
-        }
+        rows.extend([high, low]);
+        row_names.extend([format!("{} near 1", i + 1), format!("{} near 0", i + 1)]);
     }
     Ok(Some(
-        LineChart {
+        HeatMap {
             title: "Saturated gates".to_owned(),
-            subtitle: format!("{shown} · sigmoids in the order of the program"),
+            subtitle: format!(
+                "{shown} · the part of each gate that is nearly 1, and, below zero, nearly 0; in \
+                 the order of the program"
+            ),
             x: steps(),
-            y_label: "part of the units".to_owned(),
-            series,
-            mark: None,
+            x_range: (1.0, xs.len() as f64),
+            y_label: "gate".to_owned(),
+            row_names,
+            rows,
+            value_label: "part".to_owned(),
         }
         .svg(),
     ))

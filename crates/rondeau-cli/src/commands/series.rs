@@ -83,7 +83,7 @@ fn train(
     schedule: Schedule,
     network: &mut Forecaster,
 ) -> Result<Fitted> {
-    let stop = interrupt::install()?;
+    let stop = interrupt::install("epoch")?;
     let mut progress = Progress::start(args.common.quiet, schedule.plan(data.split.train.len()));
     let fitted = network.train(data, schedule, &args.common, &mut progress, stop)?;
     let why = match fitted.stopped {

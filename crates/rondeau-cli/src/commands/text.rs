@@ -294,7 +294,7 @@ pub fn run(cells: &Cells, args: &Text) -> Result<()> {
         .validate(|model| judge.bits(model))
         .csv(common.out.join("log.csv"))
         .observer(&mut progress)
-        .stop(interrupt::install()?);
+        .stop(interrupt::install("step")?);
     let trained = trainer.run(model, start, &streams).map_err(explained)?;
     let seconds = started.elapsed().as_secs_f64();
     let stopped = match trained.ended {
