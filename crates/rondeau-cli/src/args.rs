@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::builder::ValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde::{Deserialize, Serialize};
+use clap::builder::{PossibleValuesParser, ValueParser};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::cells::Cells;
+use crate::model::MOST_LAYERS;
+use crate::weights::Pooling;
 
 /// The longest window.
 pub const MOST_WINDOW: usize = 10_000;
@@ -27,10 +30,24 @@ The exit code is 0 if all went well, 1 if it did not, 2 if the command line is n
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train a forecaster on a CSV file, or on the weather that comes with the command.
+    /// Train a model: a forecaster of a series, a writer of text, or a classifier of sequences.
     Train(Train),
-    /// Forecast the rows of a CSV file, and the one after its last, with trained weights.
+    /// Apply trained weights to a file: forecasts, classes, or bits a character.
     Predict(Predict),
+    /// Write text with a model of text.
+    Generate(Generate),
+    /// Answer each line of standard input as it comes.
+    Stream(Stream),
+    /// Tell the parameters of a model, and what one step costs.
+    Summary(Summary),
+    /// Print the program of a model, as traced or after any pass.
+    Program(Program),
+    /// Check the gradients of cells against differences, the interpreter and streaming.
+    Check(Check),
+    /// Draw the losses of a run, and states, gates and gradients over time.
+    Plot(Plot),
+    /// Tell what this machine offers, and see that all executors agree on it.
+    Doctor(Doctor),
     /// Time the workloads by which recurrent libraries are compared, alone or beside them.
     Bench(Bench),
     /// Say what becomes of a workload: passes, kernels, memory, and who runs what.
@@ -39,6 +56,10 @@ pub enum Command {
     Export(crate::export::Export),
     /// Read the weights of another framework's recurrent layer.
     Import(crate::import::Import),
+    /// Print the completions of a shell.
+    Completions(Completions),
+    /// Print the manual, or write a page for each command.
+    Man(Man),
 }
 
 const BENCH_HELP: &str = "\
@@ -136,6 +157,96 @@ pub struct Explain {
 }
 
 const TRAIN_HELP: &str = "\
+Without a task, `rondeau train` is `rondeau train series`, which needs no file.
+
+All tasks write weights.safetensors to the directory, which is all that the other commands need, and
+checkpoints/, from which --resume goes on with the same bits as if the run had not ended. Ctrl-C
+stops and saves; a second one stops at once. --config names a TOML file of options, such as
+`hidden = 64`; options of the command line come before it. RONDEAU_THREADS says how many threads
+share a batch, without changing the bits.";
+
+/// How to train.
+#[derive(Debug, Args)]
+#[command(after_help = TRAIN_HELP, arg_required_else_help = true)]
+pub struct Train {
+    /// What to train.
+    #[command(subcommand)]
+    pub task: TrainTask,
+}
+
+/// What to train.
+#[derive(Debug, Subcommand)]
+pub enum TrainTask {
+    /// A forecaster of the next row of a CSV file, or of the weather that comes with the command.
+    Series(Series),
+    /// A model of the characters of a text.
+    Text(Text),
+    /// A classifier of sequences.
+    Labels(Labels),
+}
+
+/// What all tasks have.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// The recurrent cell.
+    #[arg(long, value_name = "CELL", default_value = "gru")]
+    pub cell: String,
+
+    /// How many units each layer has.
+    #[arg(long, value_name = "UNITS", default_value_t = 32, value_parser = between(1, MOST_HIDDEN))]
+    pub hidden: usize,
+
+    /// How many recurrent layers there are.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = between(1, MOST_LAYERS))]
+    pub layers: usize,
+
+    /// The most passes over the training data.
+    #[arg(long, default_value_t = 200, value_parser = between(1, 1_000_000))]
+    pub epochs: usize,
+
+    /// How many sequences a step of the optimizer sees.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = between(1, 65_536))]
+    pub batch: usize,
+
+    /// The step size of Adam.
+    #[arg(long, value_name = "RATE", default_value_t = 0.003, value_parser = rate)]
+    pub learning_rate: f64,
+
+    /// The seed of the first weights and of the order of the examples.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+
+    /// Where the files go; those of an earlier run are replaced.
+    #[arg(long, value_name = "DIR", default_value = "rondeau-out")]
+    pub out: PathBuf,
+
+    /// Go on from the newest checkpoint in the directory, if there is one.
+    #[arg(long)]
+    pub resume: bool,
+
+    /// Save a checkpoint after so many steps of the optimizer, and not only about each 20th part of
+    /// the run and at its end.
+    #[arg(long, value_name = "STEPS", value_parser = between(1, 1_000_000_000))]
+    pub checkpoint_every: Option<usize>,
+
+    /// Write the losses for TensorBoard too, to DIR/events.
+    #[arg(long)]
+    pub tensorboard: bool,
+
+    /// A TOML file of options by their long names; those of the command line come before it.
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
+
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Say nothing but the result and errors.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+const SERIES_HELP: &str = "\
 Each row is forecast from the rows before it. The rows are split by time: the first 70 % train,
 the next 15 % decide when to stop, the last 15 % test. A column of dates such as 2012-01-31 names
 the rows, and gives the season to the network if the training rows span a year.
@@ -151,10 +262,10 @@ Examples:
   rondeau train sales.csv --target sold --columns price,visits --out runs/a --seed 7
   rondeau train --quiet --json | jq .test.model.mae   the error alone, for a script";
 
-/// How to train.
+/// How to train a forecaster.
 #[derive(Debug, Args)]
-#[command(after_help = TRAIN_HELP)]
-pub struct Train {
+#[command(after_help = SERIES_HELP)]
+pub struct Series {
     /// A CSV file with a header, oldest row first; `-` reads standard input.
     #[arg(value_name = "FILE.csv", requires = "target")]
     pub file: Option<PathBuf>,
@@ -171,60 +282,105 @@ pub struct Train {
     #[arg(long, value_name = "ROWS", default_value_t = 21, value_parser = between(1, MOST_WINDOW))]
     pub window: usize,
 
-    /// How many units the hidden state has.
-    #[arg(long, value_name = "UNITS", default_value_t = 32, value_parser = between(1, MOST_HIDDEN))]
-    pub hidden: usize,
-
-    /// The recurrent cell.
-    #[arg(long, value_enum, default_value_t = CellKind::Gru)]
-    pub cell: CellKind,
-
-    /// The most passes over the training rows.
-    #[arg(long, default_value_t = 200, value_parser = between(1, 1_000_000))]
-    pub epochs: usize,
-
     /// Stop after so many epochs without a better validation loss.
     #[arg(long, value_name = "EPOCHS", default_value_t = 20, value_parser = between(1, 1_000_000))]
     pub patience: usize,
-
-    /// How many windows a step of the optimizer sees.
-    #[arg(long, value_name = "WINDOWS", default_value_t = 32, value_parser = between(1, 65_536))]
-    pub batch: usize,
-
-    /// The step size of Adam.
-    #[arg(long, value_name = "RATE", default_value_t = 0.003, value_parser = rate)]
-    pub learning_rate: f64,
-
-    /// The seed of the first weights and of the order of the windows.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
 
     /// Do not let the network know the day of the year.
     #[arg(long)]
     pub no_calendar: bool,
 
-    /// Where the files go; those of an earlier run are replaced at the end.
-    #[arg(long, value_name = "DIR", default_value = "rondeau-out")]
-    pub out: PathBuf,
+    /// What all tasks have.
+    #[command(flatten)]
+    pub common: Common,
+}
 
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub json: bool,
+const TEXT_HELP: &str = "\
+The text is read as characters. The last tenth is held out. The rest is cut into as many streams as
+a batch has sequences; a step of the optimizer sees the next characters of each, and begins with the
+carry that the step before ended with. The learning rate rises over the first hundredth of the run
+and falls to zero by a cosine. The weights that are kept are those of the epoch that says the
+held-out tenth in the fewest bits a character, and that number is the result.
 
-    /// Say nothing but the result and errors.
-    #[arg(long, short)]
-    pub quiet: bool,
+Into the directory go weights.safetensors, log.csv and loss.svg (both in bits a character).
+
+Examples:
+  rondeau train text shakespeare.txt                  a GRU of 256 units
+  rondeau train text shakespeare.txt --cell lstm --layers 2 --epochs 20 --out runs/s
+  rondeau generate rondeau-out --prompt 'KING:'       and what it has learned";
+
+/// How to train a model of text.
+#[derive(Debug, Args)]
+#[command(after_help = TEXT_HELP)]
+pub struct Text {
+    /// A text in UTF-8; `-` reads standard input.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// How many characters gradients go back.
+    #[arg(long, value_name = "CHARACTERS", default_value_t = 64, value_parser = between(1, MOST_WINDOW))]
+    pub length: usize,
+
+    /// What all tasks have.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+const LABELS_HELP: &str = "\
+A file is in the .ts format of the UEA and UCR archives, or CSV: a row for each step, a column
+`sequence` that is equal for the rows of a sequence, a column `label`, and columns of numbers.
+Sequences may differ in length. Columns are normalised by the training file. The learning rate falls
+to zero by a cosine; the weights are a running mean over the last steps of the whole run, and nothing
+is chosen by the test.
+
+Into the directory go weights.safetensors, log.csv, loss.svg and, with --test, test.csv (what is said
+of each sequence).
+
+Examples:
+  rondeau train labels JapaneseVowels_TRAIN.ts --test JapaneseVowels_TEST.ts
+  rondeau train labels gestures.csv --hold-out 20 --cell lstm --pooling last";
+
+/// How to train a classifier.
+#[derive(Debug, Args)]
+#[command(after_help = LABELS_HELP)]
+pub struct Labels {
+    /// The labelled sequences to train on.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Labelled sequences that training never sees, to test on.
+    #[arg(long, value_name = "FILE", conflicts_with = "hold_out")]
+    pub test: Option<PathBuf>,
+
+    /// Hold out so many percent of each class, to test on.
+    #[arg(long, value_name = "PERCENT", value_parser = between(1, 90))]
+    pub hold_out: Option<usize>,
+
+    /// What the class is read off.
+    #[arg(long, value_enum, default_value_t = Pooling::Mean)]
+    pub pooling: Pooling,
+
+    /// Add normal noise of so many deviations to what goes in while training, so that examples are
+    /// not learned by heart.
+    #[arg(long, value_name = "DEVIATIONS", default_value_t = 0.2, value_parser = noise)]
+    pub noise: f64,
+
+    /// What all tasks have.
+    #[command(flatten)]
+    pub common: Common,
 }
 
 const PREDICT_HELP: &str = "\
-Prints a CSV of two columns: the row, by its date if the file has dates and else by its number,
-and its forecast from the rows before it, in the target's own units. The last line forecasts the
-row that the file does not have yet.
+Of a series: a CSV of two columns, the row, by its date if the file has dates and else by its number,
+and its forecast from the rows before it, in the target's own units. The last line forecasts the row
+that the file does not have yet. Of sequences: the class of each, and its probability. Of a text: how
+many bits a character it takes.
 
 Examples:
   rondeau predict rondeau-out weather.csv             a forecast of every row
   rondeau predict rondeau-out weather.csv | tail -1   only tomorrow's
-  tail -30 log.csv | cat header.csv - | rondeau predict runs/a -";
+  tail -30 log.csv | cat header.csv - | rondeau predict runs/a -
+  rondeau predict runs/vowels JapaneseVowels_TEST.ts";
 
 /// How to predict.
 #[derive(Debug, Args)]
@@ -234,36 +390,249 @@ pub struct Predict {
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
 
-    /// A CSV file with the columns that the model was trained with; `-` reads standard input.
-    #[arg(value_name = "FILE.csv")]
+    /// A file of the kind that the model was trained with; `-` reads standard input.
+    #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// Say nothing but the forecasts and errors.
+    /// One JSON object a line and not CSV.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Say nothing but the result and errors.
     #[arg(long, short)]
     pub quiet: bool,
 }
 
-/// The recurrent cells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CellKind {
-    /// A gated recurrent unit, its reset gate applied before the product.
-    Gru,
-    /// Long short-term memory.
-    Lstm,
-    /// A plain recurrent layer with tanh.
-    Rnn,
+/// How to write text.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// The directory that `rondeau train text` wrote to.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+
+    /// What the text begins with; it is printed too.
+    #[arg(long, value_name = "TEXT", default_value = "\n")]
+    pub prompt: String,
+
+    /// How many characters to add.
+    #[arg(long, value_name = "CHARACTERS", default_value_t = 500, value_parser = between(0, 100_000_000))]
+    pub length: usize,
+
+    /// How far to stray: 0 takes the likeliest character always, 1 what the model says.
+    #[arg(long, value_name = "T", default_value_t = 0.8, value_parser = temperature)]
+    pub temperature: f64,
+
+    /// The seed of the choices.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
 }
 
-impl CellKind {
-    /// Its name as people write it.
-    pub fn title(self) -> &'static str {
-        match self {
-            CellKind::Gru => "GRU",
-            CellKind::Lstm => "LSTM",
-            CellKind::Rnn => "RNN",
-        }
-    }
+const STREAM_HELP: &str = "\
+The carry stays from line to line, and each answer is there before the next line is read.
+Of a series: CSV with a header; after each row, the forecast of the next, from as many rows as the
+model looks back on. Of sequences: CSV without a header, a row of numbers for each step; the class so
+far. An empty line begins a new sequence. Of a text: the bits a character that each line took, and
+what is likeliest next.
+
+Examples:
+  tail -F weather.csv | rondeau stream rondeau-out
+  ./sensor | rondeau stream runs/gestures --json";
+
+/// How to answer lines.
+#[derive(Debug, Args)]
+#[command(after_help = STREAM_HELP)]
+pub struct Stream {
+    /// The directory that `rondeau train` wrote to.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+
+    /// One JSON object a line and not CSV.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A trained model, or a cell with random weights.
+#[derive(Clone, Debug, Args)]
+pub struct Which {
+    /// The directory that `rondeau train` wrote to; without it, a cell with random weights.
+    #[arg(value_name = "DIR", conflicts_with_all = ["cell", "inputs", "hidden", "layers"])]
+    pub dir: Option<PathBuf>,
+
+    /// The recurrent cell.
+    #[arg(long, value_name = "CELL", default_value = "gru")]
+    pub cell: String,
+
+    /// How many numbers go in at each step.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = between(1, MOST_HIDDEN))]
+    pub inputs: usize,
+
+    /// How many units each layer has.
+    #[arg(long, value_name = "UNITS", default_value_t = 32, value_parser = between(1, MOST_HIDDEN))]
+    pub hidden: usize,
+
+    /// How many recurrent layers there are.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = between(1, MOST_LAYERS))]
+    pub layers: usize,
+}
+
+/// What to sum up.
+#[derive(Debug, Args)]
+pub struct Summary {
+    /// The model.
+    #[command(flatten)]
+    pub which: Which,
+
+    /// Print it as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const PROGRAM_HELP: &str = "\
+Examples:
+  rondeau program --cell mgu                             one step, as it was traced
+  rondeau program rondeau-out --of gradient --pass dce   the gradient of a run's model, optimized";
+
+/// Which program to print.
+#[derive(Debug, Args)]
+#[command(after_help = PROGRAM_HELP)]
+pub struct Program {
+    /// The model.
+    #[command(flatten)]
+    pub which: Which,
+
+    /// What of the model.
+    #[arg(long, value_enum, default_value_t = Part::Step)]
+    pub of: Part,
+
+    /// The steps of a sequence.
+    #[arg(long, value_name = "STEPS", default_value_t = 10, value_parser = between(1, 1_000_000))]
+    pub steps: usize,
+
+    /// The program after the last pass of this name; `trace` is the program before all.
+    #[arg(long, value_name = "NAME", default_value = "trace")]
+    pub pass: String,
+
+    /// Print the text, the equations of each pass and the estimated cost as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A function of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// One step.
+    Step,
+    /// A sequence.
+    Sequence,
+    /// The gradient, by all parameters, of the sum of the squares that a sequence gives.
+    Gradient,
+}
+
+const CHECK_HELP: &str = "\
+In double precision, with small random weights and inputs: the gradient of a weighted sum of all
+outputs against central differences along random directions; the compiled gradient and outputs
+against the interpreter's; a stream of single steps against the whole sequence; a batch against its
+sequences one by one. The exit code is 1 if one is further off than it may be.";
+
+/// What to check.
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_HELP)]
+pub struct Check {
+    /// The cells; all if none is named.
+    #[arg(value_name = "CELL")]
+    pub cells: Vec<String>,
+
+    /// The seed of weights, inputs and directions.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+
+    /// One JSON object a cell and not a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const PLOT_HELP: &str = "\
+Writes into the directory of the run: loss.svg, if there is a log.csv; and for a sequence, from FILE
+or else a random one, hidden.svg (the last layer's output), gates.svg (how many of the sigmoids of the
+step are nearly 0 or 1) and gradient.svg (how strongly the last output depends on the carry at each
+step).";
+
+/// What to draw.
+#[derive(Debug, Args)]
+#[command(after_help = PLOT_HELP)]
+pub struct Plot {
+    /// The directory that `rondeau train` wrote to.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+
+    /// A file of the kind that the model was trained with; its first sequence is drawn.
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// The most steps that are drawn.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = between(1, 100_000))]
+    pub steps: usize,
+
+    /// Print the names of the files as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to look after.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Print it as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Whose completions to print.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// The manual.
+#[derive(Debug, Args)]
+pub struct Man {
+    /// Write a page for each command into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// The command line, with the cells that there are.
+pub fn command(cells: &Cells) -> clap::Command {
+    let names: Vec<&'static str> = cells.names().collect();
+    let default = names[0];
+    let with_cells = move |command: clap::Command| {
+        let parser = PossibleValuesParser::new(names.clone());
+        command.mut_arg("cell", |arg| {
+            arg.value_parser(parser)
+                .hide_possible_values(true)
+                .default_value(default)
+                .help(format!("The recurrent cell: {}", names.join(", ")))
+        })
+    };
+    let with = |command: clap::Command, defaults: &[(&'static str, &'static str)]| {
+        defaults.iter().fold(with_cells(command), |command, &(name, value)| {
+            command.mut_arg(name, |arg| arg.default_value(value))
+        })
+    };
+    let text: &[(&str, &str)] =
+        &[("hidden", "256"), ("epochs", "12"), ("batch", "32"), ("learning_rate", "0.004")];
+    let labels: &[(&str, &str)] = &[("hidden", "128"), ("epochs", "60"), ("batch", "16")];
+    let train = |command: clap::Command| {
+        command
+            .mut_subcommand("series", |command| with(command, &[]))
+            .mut_subcommand("text", |command| with(command, text))
+            .mut_subcommand("labels", |command| with(command, labels))
+    };
+    Cli::command()
+        .mut_subcommand("train", train)
+        .mut_subcommand("summary", |command| with(command, &[]))
+        .mut_subcommand("program", |command| with(command, &[]))
 }
 
 /// A whole number from `least` to `most`.
@@ -272,6 +641,20 @@ fn between(least: usize, most: usize) -> ValueParser {
         Ok(n) if (least..=most).contains(&n) => Ok(n),
         _ => Err(format!("a whole number from {least} to {most} is needed")),
     })
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(t) if (0.0..=100.0).contains(&t) => Ok(t),
+        _ => Err("a number from 0 to 100 is needed".to_owned()),
+    }
+}
+
+fn noise(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if (0.0..=10.0).contains(&x) => Ok(x),
+        _ => Err("a number from 0 to 10 is needed".to_owned()),
+    }
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -284,10 +667,9 @@ fn rate(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {
-        Cli::command().debug_assert();
+        command(&Cells::of_the_library()).debug_assert();
     }
 }

@@ -2,18 +2,21 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
-use rondeau::io::{atomic, npz, safetensors};
+use rondeau::io::{Record, atomic, npz, safetensors};
+use rondeau::nn::Cell as _;
+use rondeau::{Array, DType, export};
 
-use crate::model::{Forecaster, Plan};
-use crate::train::WEIGHTS;
-use crate::weights;
+use crate::cells::Cells;
+use crate::data::Scale;
+use crate::model::{Carry, Inputs, Model};
+use crate::weights::{Task, load};
 
 const EXPORT_HELP: &str = "\
-Source code and models have one step: they take the inputs of a row, normalised, and give the
-normalised change of the target into the next row; start from a new state and feed a window of rows.
-What is printed says the order of the inputs and their normalisation.
+Source code and models have one step: they take one input (the normalised numbers of a row or a
+step, or the number of a character) and give what is read off. Start from a new state; a forecaster
+is fed a window of rows. What is printed says the order of the inputs and their normalisation.
 
 Examples:
   rondeau export rondeau-out --format c -o forecast.c         C99, no dependencies
@@ -60,32 +63,53 @@ pub enum Format {
 ///
 /// # Errors
 /// If the weights cannot be used or the file not be written.
-pub fn run(args: &Export) -> Result<()> {
-    let from = args.dir.join(WEIGHTS);
-    let (card, stored) = weights::read(&from)?;
-    let n_inputs = card.scaler.n_inputs();
-    let plan = Plan { cell: card.cell, n_inputs, hidden: card.hidden, seed: card.seed };
-    let network = Forecaster::load(&plan, &stored)
-        .with_context(|| format!("cannot use the weights {}", from.display()))?;
-    let model = || network.exported(&args.name);
+pub fn run(cells: &Cells, args: &Export) -> Result<()> {
+    let (card, model) = load(cells, &args.dir)?;
+    let x = match card.model.inputs {
+        Inputs::Numbers(n) => Array::zeros([n]),
+        Inputs::Symbols(_) => Array::zeros(()).to(DType::I32),
+    };
+    let step = |model: &Model, carry: &Carry, x: &Array| model.step(carry, x);
+    let exported = || -> Result<export::Model> {
+        Ok(export::Model::new(step, &model, &model.initial_carry(), &x)?.name(&args.name))
+    };
     let bytes = match args.format {
-        Format::Rust => model()?.rust()?.into_bytes(),
-        Format::C => model()?.c()?.into_bytes(),
-        Format::Onnx => model()?.onnx()?,
-        Format::Safetensors => safetensors::encode(&network.weights()?)?,
-        Format::Npz => npz::encode(&network.weights()?, npz::Packing::default())?,
+        Format::Rust => exported()?.rust()?.into_bytes(),
+        Format::C => exported()?.c()?.into_bytes(),
+        Format::Onnx => exported()?.onnx()?,
+        Format::Safetensors => safetensors::encode(&Record::of(&model)?)?,
+        Format::Npz => npz::encode(&Record::of(&model)?, npz::Packing::default())?,
     };
     atomic::write(&args.output, &bytes)
         .map_err(|error| anyhow!("{error}\nhelp: make room there, or write elsewhere (-o)"))?;
-    let mut told = format!("{} bytes in {}\n", bytes.len(), args.output.display());
-    let scale = |name: &str| card.scaler.columns.iter().find(|column| column.name == name);
-    for (i, name) in card.scaler.input_names().iter().enumerate() {
-        told += &match scale(name) {
-            Some(s) => format!("x[{i}] = ({name} - {}) / {}\n", s.mean, s.deviation),
-            None => format!("x[{i}] = {name}\n"),
-        };
-    }
-    let target = card.scaler.target();
-    told += &format!("next {0} = {0} + {1} * y[0]\n", target.name, target.deviation);
+    let told =
+        format!("{} bytes in {}\n{}", bytes.len(), args.output.display(), meaning(&card.task));
     crate::print(told.as_bytes())
+}
+
+/// What goes in and comes out, one line each.
+fn meaning(task: &Task) -> String {
+    let scaled =
+        |i: usize, s: &Scale| format!("x[{i}] = ({} - {}) / {}\n", s.name, s.mean, s.deviation);
+    match task {
+        Task::Series { scaler, .. } => {
+            let scale = |name: &str| scaler.columns.iter().find(|column| column.name == name);
+            let mut told = String::new();
+            for (i, name) in scaler.input_names().iter().enumerate() {
+                told += &scale(name).map_or_else(|| format!("x[{i}] = {name}\n"), |s| scaled(i, s));
+            }
+            let target = scaler.target();
+            told + &format!("next {0} = {0} + {1} * y[0]\n", target.name, target.deviation)
+        }
+        Task::Text { symbols } => {
+            format!(
+                "x = the number of a character in {symbols:?}\ny = how likely each is next, before softmax\n"
+            )
+        }
+        Task::Labels { classes, channels, .. } => {
+            let told: String = channels.iter().enumerate().map(|(i, s)| scaled(i, s)).collect();
+            let classes = classes.join(", ");
+            told + &format!("y = how likely each of {classes} is, before pooling and softmax\n")
+        }
+    }
 }

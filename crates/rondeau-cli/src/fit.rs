@@ -3,11 +3,11 @@
 
 use std::ops::Range;
 
-use anyhow::{Result, anyhow};
-use rondeau::error::ErrorKind;
+use anyhow::Result;
 use rondeau::train::{Data, Ended, Trained, Trainer};
 use rondeau::{Array, Tree};
 
+use crate::commands::explained;
 use crate::data::Prepared;
 use crate::progress::Plan;
 use crate::report::{EpochLoss, Stopped};
@@ -115,16 +115,6 @@ pub fn fit<'a, P: Tree + 'a, S: Tree + 'a, M: Tree + 'a>(
         },
     };
     Ok((trained, fitted))
-}
-
-/// A loss that is not finite has its way out on the command line.
-fn explained(error: rondeau::Error) -> anyhow::Error {
-    if error.kind() != ErrorKind::Range {
-        return error.into();
-    }
-    let text = error.to_string();
-    let headline = text.lines().next().unwrap_or_default();
-    anyhow!("{headline}\nhelp: take smaller steps (--learning-rate)")
 }
 
 /// The mean squared error of the normalised changes over a span.

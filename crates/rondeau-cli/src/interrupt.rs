@@ -1,4 +1,4 @@
-//! Ctrl-C: the first asks to stop after the epoch and save, the second stops at once.
+//! Ctrl-C: the first asks to stop and save, the second stops at once.
 
 use std::io::Write;
 use std::process;
@@ -6,11 +6,11 @@ use std::process;
 use anyhow::{Context, Result};
 use rondeau::train::Stop;
 
-/// Takes over Ctrl-C for the rest of the process.
+/// Takes over Ctrl-C for the rest of the process; `unit` is what is still done, such as an epoch.
 ///
 /// # Errors
 /// If the system does not let us, or it has been taken before.
-pub fn install() -> Result<Stop> {
+pub fn install(unit: &'static str) -> Result<Stop> {
     /// What shells report of a process that Ctrl-C stopped: 128 and the signal's number.
     const STOPPED: i32 = 130;
     let stop = Stop::new();
@@ -21,7 +21,7 @@ pub fn install() -> Result<Stop> {
         }
         let _ = writeln!(
             std::io::stderr(),
-            "\nstopping after this epoch, to save the best weights; Ctrl-C again stops at once"
+            "\nstopping after this {unit}, to save the weights; Ctrl-C again stops at once"
         );
     })
     .context("cannot listen to Ctrl-C")?;

@@ -13,6 +13,8 @@ pub struct Progress {
     plan: Plan,
     started: Instant,
     n_sequences: u64,
+    /// The epochs that were done before the checkpoint that the run goes on from.
+    n_before: usize,
 }
 
 /// How much there is to do at most.
@@ -33,13 +35,26 @@ struct EpochDone {
     epoch: usize,
     /// The mean loss over its minibatches.
     train_loss: f64,
-    /// The loss over the validation span after it.
-    validation_loss: f64,
-    /// The lowest validation loss so far.
-    best_loss: f64,
+    /// The loss over what is held out, after it, and the lowest of them so far; none if nothing is.
+    held_out: Option<(f64, f64)>,
 }
 
 impl Observer for Progress {
+    fn begin(&mut self, plan: rondeau::train::Plan) {
+        self.n_before = (plan.from_step / plan.n_batches.max(1)) as usize;
+        if let Shown::Bar(bar) = &self.shown {
+            bar.set_position(plan.from_step);
+        }
+    }
+
+    fn note(&mut self, note: &str) {
+        match &self.shown {
+            Shown::Bar(bar) => bar.suspend(|| crate::tell(false, &[note.to_owned()])),
+            Shown::Lines => crate::tell(false, &[note.to_owned()]),
+            Shown::Nothing => {}
+        }
+    }
+
     fn step(&mut self, _: StepDone<'_>) {
         self.batch();
     }
@@ -48,8 +63,7 @@ impl Observer for Progress {
         self.told(EpochDone {
             epoch: done.epoch as usize,
             train_loss: done.metrics.first().map_or(f64::NAN, |(_, loss)| *loss),
-            validation_loss: done.value(),
-            best_loss,
+            held_out: done.validation.map(|loss| (loss, best_loss)),
         });
     }
 }
@@ -71,7 +85,7 @@ impl Progress {
         } else {
             Shown::Lines
         };
-        Progress { shown, plan, started: Instant::now(), n_sequences: 0 }
+        Progress { shown, plan, started: Instant::now(), n_sequences: 0, n_before: 0 }
     }
 
     /// Tells that a minibatch is done.
@@ -106,10 +120,12 @@ impl Progress {
         let _ = writeln!(std::io::stderr(), "{message} ({seconds:.1} s)");
     }
 
+    /// How fast it goes, after so many epochs in all.
     fn pace(&self, n_done: usize) -> Pace {
         let elapsed = self.started.elapsed();
         let n_left = self.plan.n_epochs.saturating_sub(n_done);
-        let left = elapsed.as_secs_f64() / n_done.max(1) as f64 * n_left as f64;
+        let n_new = n_done.saturating_sub(self.n_before).max(1);
+        let left = elapsed.as_secs_f64() / n_new as f64 * n_left as f64;
         Pace {
             per_second: self.n_sequences as f64 / elapsed.as_secs_f64().max(1e-9),
             left: Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX),
@@ -136,14 +152,14 @@ struct Pace {
 
 fn line(plan: Plan, done: EpochDone, pace: Pace) -> String {
     let n_digits = plan.n_epochs.to_string().len();
+    let held_out = done
+        .held_out
+        .map_or(String::new(), |(loss, best)| format!("validation {loss:.4} (best {best:.4})  "));
     format!(
-        "epoch {:>n_digits$}/{}  train {:.4}  validation {:.4} (best {:.4})  {:.0} sequences/s  \
-         at most {} left",
+        "epoch {:>n_digits$}/{}  train {:.4}  {held_out}{:.0} sequences/s  at most {} left",
         done.epoch,
         plan.n_epochs,
         done.train_loss,
-        done.validation_loss,
-        done.best_loss,
         pace.per_second,
         clock(pace.left)
     )
@@ -151,12 +167,12 @@ fn line(plan: Plan, done: EpochDone, pace: Pace) -> String {
 
 /// A line that fits beside the bar on a terminal of 80 columns.
 fn short_line(plan: Plan, done: EpochDone, pace: Pace) -> String {
+    let held_out = done.held_out.map_or(String::new(), |(loss, _)| format!("valid {loss:.4}  "));
     format!(
-        "epoch {}/{}  train {:.4}  valid {:.4}  {:.0} seq/s  {} left",
+        "epoch {}/{}  train {:.4}  {held_out}{:.0} seq/s  {} left",
         done.epoch,
         plan.n_epochs,
         done.train_loss,
-        done.validation_loss,
         pace.per_second,
         clock(pace.left)
     )
@@ -183,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_line_says_loss_rate_and_time_left() {
-        let done = EpochDone { epoch: 7, train_loss: 0.5, validation_loss: 0.25, best_loss: 0.125 };
+        let done = EpochDone { epoch: 7, train_loss: 0.5, held_out: Some((0.25, 0.125)) };
         let pace = Pace { per_second: 12_345.6, left: Duration::from_secs(83) };
         insta::assert_snapshot!(
             line(Plan { n_epochs: 200, n_batches: 3, batch: 32 }, done, pace),
@@ -192,9 +208,18 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_said_of_what_is_not_held_out() {
+        let done = EpochDone { epoch: 7, train_loss: 0.5, held_out: None };
+        let pace = Pace { per_second: 12.0, left: Duration::from_secs(83) };
+        insta::assert_snapshot!(
+            line(Plan { n_epochs: 200, n_batches: 3, batch: 32 }, done, pace),
+            @"epoch   7/200  train 0.5000  12 sequences/s  at most 1:23 left"
+        );
+    }
+
+    #[test]
     fn the_bar_fits_a_terminal() {
-        let done =
-            EpochDone { epoch: 107, train_loss: 0.5, validation_loss: 0.25, best_loss: 0.125 };
+        let done = EpochDone { epoch: 107, train_loss: 0.5, held_out: Some((0.25, 0.125)) };
         let pace = Pace { per_second: 123_456.0, left: Duration::from_secs(3599) };
         let text = short_line(Plan { n_epochs: 200, n_batches: 3, batch: 32 }, done, pace);
         insta::assert_snapshot!(text, @"epoch 107/200  train 0.5000  valid 0.2500  123456 seq/s  59:59 left");

@@ -6,12 +6,12 @@ use std::ops::Range;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::args::CellKind;
 use crate::baseline::{Baseline, Score};
 use crate::chart::axis::Kind;
 use crate::chart::{Axis, HeatMap, LineChart, Mark, Series, Stroke};
 use crate::data::Table;
 use crate::data::calendar::Step;
+use crate::model::Spec;
 
 /// The result of a run, as `--json` prints it.
 #[derive(Clone, Debug, Serialize)]
@@ -21,9 +21,14 @@ pub struct Outcome {
     /// What goes in for each row.
     pub inputs: Vec<String>,
     /// The recurrent cell.
-    pub cell: CellKind,
+    pub cell: String,
+    /// Its name as people write it.
+    #[serde(skip)]
+    pub title: &'static str,
     /// Its units.
     pub hidden: usize,
+    /// The recurrent layers.
+    pub layers: usize,
     /// How many rows a forecast looks back on.
     pub window: usize,
     /// The seed.
@@ -95,7 +100,7 @@ pub struct NamedScore {
 impl Outcome {
     /// The result for a reader.
     pub fn text(&self) -> String {
-        let title = self.cell.title();
+        let title = self.title;
         let scores = &self.test;
         let rows = [(title, scores.model)].into_iter();
         let baselines = scores.baselines.iter().map(|b| (b.name.as_str(), b.score));
@@ -117,7 +122,7 @@ impl Outcome {
 
     /// Whether the network is worth its training, said plainly.
     fn verdict(&self) -> String {
-        let title = self.cell.title();
+        let title = self.title;
         let by_mae = |a: &&NamedScore, b: &&NamedScore| a.score.mae.total_cmp(&b.score.mae);
         let Some(best) = self.test.baselines.iter().min_by(by_mae) else {
             return format!("Nothing to compare the {title} with.");
@@ -143,6 +148,14 @@ impl Outcome {
 fn decimals(errors: impl Iterator<Item = f64>) -> usize {
     let least = errors.filter(|error| *error > 0.0).fold(f64::INFINITY, f64::min);
     if least.is_finite() { (2 - least.log10().floor() as i32).clamp(0, 9) as usize } else { 3 }
+}
+
+/// What a model is, for subtitles.
+pub fn network_name(title: &str, spec: &Spec) -> String {
+    match spec.layers {
+        1 => format!("{title} with {} units", spec.hidden),
+        n => format!("{title} with {n} layers of {} units", spec.hidden),
+    }
 }
 
 /// The losses of an epoch, as mean squares of the target's deviation over the training rows.
@@ -336,8 +349,10 @@ mod tests {
         Outcome {
             target: "temp_max".to_owned(),
             inputs: vec!["temp_max".to_owned()],
-            cell: CellKind::Gru,
+            cell: "gru".to_owned(),
+            title: "GRU",
             hidden: 32,
+            layers: 1,
             window: 21,
             seed: 0,
             n_weights: 3_777,
@@ -381,7 +396,7 @@ mod tests {
 
         rondeau-out: weights.safetensors, log.csv
         "#);
-        insta::assert_snapshot!(serde_json::to_string(&outcome(1.8)).unwrap(), @r#"{"target":"temp_max","inputs":["temp_max"],"cell":"gru","hidden":32,"window":21,"seed":0,"n_weights":3777,"rows":{"all":1461,"train":1001,"validation":219,"test":220},"epochs":40,"best_epoch":20,"stopped":"no-progress","seconds":12.0,"test":{"model":{"mae":1.8,"rmse":2.7},"baselines":[{"name":"last value","mae":2.25,"rmse":3.375},{"name":"mean of the last 21","mae":3.125,"rmse":4.6875}]},"out":"rondeau-out","files":["weights.safetensors","log.csv"]}"#);
+        insta::assert_snapshot!(serde_json::to_string(&outcome(1.8)).unwrap(), @r#"{"target":"temp_max","inputs":["temp_max"],"cell":"gru","hidden":32,"layers":1,"window":21,"seed":0,"n_weights":3777,"rows":{"all":1461,"train":1001,"validation":219,"test":220},"epochs":40,"best_epoch":20,"stopped":"no-progress","seconds":12.0,"test":{"model":{"mae":1.8,"rmse":2.7},"baselines":[{"name":"last value","mae":2.25,"rmse":3.375},{"name":"mean of the last 21","mae":3.125,"rmse":4.6875}]},"out":"rondeau-out","files":["weights.safetensors","log.csv"]}"#);
     }
 
     #[test]

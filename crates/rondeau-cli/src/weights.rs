@@ -8,38 +8,125 @@ use rondeau::error::ErrorKind;
 use rondeau::io::{Record, safetensors};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{CellKind, MOST_HIDDEN, MOST_WINDOW};
-use crate::data::Scaler;
+use crate::args::{MOST_HIDDEN, MOST_WINDOW};
+use crate::cells::Cells;
+use crate::data::{Scale, Scaler};
+use crate::model::{Inputs, MOST_LAYERS, Model, Spec};
 
 /// The layout of [`Card`] that this version writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The key of the card among the file's texts.
 const CARD_KEY: &str = "rondeau";
+/// What the weights of a run are written to.
+pub const WEIGHTS: &str = "weights.safetensors";
 
-/// All that is needed beside the numbers to predict again.
+/// All that is needed beside the numbers to use a model again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Card {
     /// The version of this layout.
     pub format: u32,
-    /// The recurrent cell.
-    pub cell: CellKind,
-    /// Its units.
-    pub hidden: usize,
-    /// How many rows a forecast looks back on.
-    pub window: usize,
-    /// The seed of the run.
-    pub seed: u64,
+    /// The model.
+    pub model: Spec,
     /// The epoch that the weights are from.
     pub epoch: usize,
-    /// The columns and their normalisation.
-    pub scaler: Scaler,
+    /// What it was trained for.
+    pub task: Task,
+}
+
+/// What a model was trained for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Task {
+    /// To forecast the next row.
+    Series {
+        /// How many rows a forecast looks back on.
+        window: usize,
+        /// The columns and their normalisation.
+        scaler: Scaler,
+    },
+    /// To say the next character.
+    Text {
+        /// The characters, in the order of their numbers.
+        symbols: String,
+    },
+    /// To name the class of a sequence.
+    Labels {
+        /// The classes, in the order of their numbers.
+        classes: Vec<String>,
+        /// The numbers of a step, and their normalisation.
+        channels: Vec<Scale>,
+        /// What is read off.
+        pooling: Pooling,
+    },
+}
+
+/// What a class is read off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Pooling {
+    /// The mean of the outputs over all steps.
+    Mean,
+    /// The output of the last step.
+    Last,
+}
+
+impl Task {
+    /// Its name on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Task::Series { .. } => "series",
+            Task::Text { .. } => "text",
+            Task::Labels { .. } => "labels",
+        }
+    }
+
+    /// What such a model takes in, and how many numbers come out.
+    fn shape(&self) -> (Inputs, usize) {
+        match self {
+            Task::Series { scaler, .. } => (Inputs::Numbers(scaler.n_inputs()), 1),
+            Task::Text { symbols } => {
+                let n = symbols.chars().count();
+                (Inputs::Symbols(n), n)
+            }
+            Task::Labels { classes, channels, .. } => {
+                (Inputs::Numbers(channels.len()), classes.len())
+            }
+        }
+    }
 }
 
 impl Card {
     /// A card of the present format.
-    pub fn new(cell: CellKind, hidden: usize, window: usize, seed: u64, scaler: Scaler) -> Card {
-        Card { format: FORMAT, cell, hidden, window, seed, epoch: 0, scaler }
+    pub fn new(model: Spec, epoch: usize, task: Task) -> Card {
+        Card { format: FORMAT, model, epoch, task }
+    }
+
+    /// Whether a run can have written it.
+    fn check(&self) -> Result<()> {
+        let Spec { hidden, layers, inputs, outputs, .. } = self.model;
+        let mut possible = (1..=MOST_HIDDEN).contains(&hidden)
+            && (1..=MOST_LAYERS).contains(&layers)
+            && (inputs, outputs) == self.task.shape()
+            && outputs > 0;
+        let scales = match &self.task {
+            Task::Series { window, scaler } => {
+                possible &= (1..=MOST_WINDOW).contains(window);
+                possible &= scaler.target < scaler.columns.len();
+                scaler.columns.as_slice()
+            }
+            Task::Text { .. } => &[],
+            Task::Labels { channels, .. } => {
+                possible &= !channels.is_empty();
+                channels
+            }
+        };
+        ensure!(possible, "its card has sizes or a target that no run has");
+        ensure!(
+            scales.iter().all(|scale| scale.mean.is_finite() && scale.deviation > 0.0),
+            "its card has a normalisation that is not positive"
+        );
+        Ok(())
     }
 }
 
@@ -63,6 +150,18 @@ pub fn read(path: &Path) -> Result<(Card, Record)> {
     read.and_then(with_card).with_context(|| format!("cannot use the weights {}", path.display()))
 }
 
+/// The model of a directory that `rondeau train` wrote to, and its card.
+///
+/// # Errors
+/// As [`read`], and if the weights do not fit the card or the program does not have the cell.
+pub fn load(cells: &Cells, dir: &Path) -> Result<(Card, Model)> {
+    let path = dir.join(WEIGHTS);
+    let (card, stored) = read(&path)?;
+    let model = Model::load(cells, &card.model, &stored)
+        .with_context(|| format!("cannot use the weights {}", path.display()))?;
+    Ok((card, model))
+}
+
 /// The card in a file that has been read.
 fn with_card(weights: Record) -> Result<(Card, Record)> {
     let card = weights.texts().get(CARD_KEY);
@@ -73,14 +172,7 @@ fn with_card(weights: Record) -> Result<(Card, Record)> {
         "its card has format {format}, and this version reads {FORMAT}: train again"
     );
     let card: Card = serde_json::from_str(card).context("its card")?;
-    let possible = (1..=MOST_HIDDEN).contains(&card.hidden)
-        && (1..=MOST_WINDOW).contains(&card.window)
-        && card.scaler.target < card.scaler.columns.len();
-    ensure!(possible, "its card has a hidden size, a window or a target that no run has");
-    ensure!(
-        card.scaler.columns.iter().all(|c| c.mean.is_finite() && c.deviation > 0.0),
-        "its card has a normalisation that is not positive"
-    );
+    card.check()?;
     Ok((card, weights))
 }
 
@@ -92,18 +184,28 @@ struct Version {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Scale;
     use rondeau::Array;
 
     fn card() -> Card {
         let scale =
             |name: &str| Scale { name: name.to_owned(), mean: 0.1 + 0.2, deviation: 1.0 / 3.0 };
         let columns = vec![scale("wärme"), scale("wind")];
-        Card::new(CellKind::Gru, 3, 21, u64::MAX, Scaler { columns, target: 1, calendar: true })
+        let scaler = Scaler { columns, target: 1, calendar: true };
+        let inputs = Inputs::Numbers(4);
+        let (cell, seed) = ("gru".to_owned(), u64::MAX);
+        let model = Spec { cell, hidden: 3, layers: 1, inputs, outputs: 1, seed };
+        Card::new(model, 0, Task::Series { window: 21, scaler })
     }
 
     fn weights() -> Record {
         Record::of(&(Array::arange(6).reshape([2, 3]), Array::from(0.1_f32))).unwrap()
+    }
+
+    fn series(card: &mut Card) -> (&mut usize, &mut Scaler) {
+        match &mut card.task {
+            Task::Series { window, scaler } => (window, scaler),
+            _ => unreachable!("it is the card of a series"),
+        }
     }
 
     fn decode(bytes: &[u8]) -> Result<(Card, Record)> {
@@ -141,27 +243,33 @@ mod tests {
         };
         let cases = [
             ("not JSON", "{".to_owned()),
-            ("format 2", r#"{"format":2}"#.to_owned()),
+            ("format 1", r#"{"format":1}"#.to_owned()),
             ("unknown field", with(&|_| ()).replace("\"hidden\"", "\"x\":1,\"hidden\"")),
-            ("hidden 0", with(&|card| card.hidden = 0)),
-            ("window 2^64 - 1", with(&|card| card.window = usize::MAX)),
-            ("no target", with(&|card| card.scaler.target = 2)),
-            ("deviation 0", with(&|card| card.scaler.columns[0].deviation = 0.0)),
+            ("hidden 0", with(&|card| card.model.hidden = 0)),
+            ("layers 2^64 - 1", with(&|card| card.model.layers = usize::MAX)),
+            ("inputs 5", with(&|card| card.model.inputs = Inputs::Numbers(5))),
+            ("window 2^64 - 1", with(&|card| series(card).0.clone_from(&usize::MAX))),
+            ("no target", with(&|card| series(card).1.target = 2)),
+            ("deviation 0", with(&|card| series(card).1.columns[0].deviation = 0.0)),
+            ("no symbols", with(&|card| card.task = Task::Text { symbols: String::new() })),
         ];
         let refused = |record| format!("{:#}", with_card(record).expect_err("the card is refused"));
         let mut told = format!("no card: {}", refused(weights()));
         for (name, card) in cases {
             told += &format!("\n{name}: {}", refused(weights().with_text(CARD_KEY, card)));
         }
-        insta::assert_snapshot!(told, @r#"
+        insta::assert_snapshot!(told, @"
         no card: it was not written by `rondeau train`: it has no card
         not JSON: its card: EOF while parsing an object at line 1 column 1
-        format 2: its card has format 2, and this version reads 1: train again
-        unknown field: its card: unknown field `x`, expected one of `format`, `cell`, `hidden`, `window`, `seed`, `epoch`, `scaler` at line 1 column 28
-        hidden 0: its card has a hidden size, a window or a target that no run has
-        window 2^64 - 1: its card has a hidden size, a window or a target that no run has
-        no target: its card has a hidden size, a window or a target that no run has
+        format 1: its card has format 1, and this version reads 2: train again
+        unknown field: its card: unknown field `x`, expected one of `cell`, `hidden`, `layers`, `inputs`, `outputs`, `seed` at line 1 column 37
+        hidden 0: its card has sizes or a target that no run has
+        layers 2^64 - 1: its card has sizes or a target that no run has
+        inputs 5: its card has sizes or a target that no run has
+        window 2^64 - 1: its card has sizes or a target that no run has
+        no target: its card has sizes or a target that no run has
         deviation 0: its card has a normalisation that is not positive
-        "#);
+        no symbols: its card has sizes or a target that no run has
+        ");
     }
 }

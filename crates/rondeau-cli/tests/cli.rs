@@ -9,6 +9,9 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+#[path = "cli/tasks.rs"]
+mod tasks;
+
 /// A series that a network can learn: two waves, and a second column that leads the first.
 fn waves(n_rows: usize) -> String {
     let wave = |t: f64| (t / 3.0).sin() + 0.5 * (t / 7.0).cos();
@@ -51,7 +54,7 @@ impl Place {
         self.run(&format!("{small} {options}"))
     }
 
-    /// The bytes of every file in a directory.
+    /// The bytes of every file in a directory, those of the directories in it left out.
     fn files(&self, dir: &str) -> BTreeMap<String, Vec<u8>> {
         let Ok(entries) = fs::read_dir(self.path().join(dir)) else {
             return BTreeMap::new();
@@ -59,9 +62,10 @@ impl Place {
         let entry = |entry: std::io::Result<fs::DirEntry>| {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
-            (name, fs::read(entry.path()).unwrap())
+            let is_file = entry.file_type().unwrap().is_file();
+            is_file.then(|| (name, fs::read(entry.path()).unwrap()))
         };
-        entries.map(entry).collect()
+        entries.filter_map(entry).collect()
     }
 }
 
@@ -297,9 +301,12 @@ fn help_teaches() {
     let help = |args| place.run(args).good();
     insta::assert_snapshot!("help", help("--help"));
     insta::assert_snapshot!("help_train", help("train --help"));
-    insta::assert_snapshot!("help_predict", help("predict --help"));
-    insta::assert_snapshot!("help_bench", help("bench --help"));
-    insta::assert_snapshot!("help_explain", help("explain --help"));
+    let tasks = ["series", "text", "labels"].map(|task| format!("train {task}"));
+    let commands = ["generate", "stream", "summary", "program", "check", "plot", "doctor"];
+    for command in tasks.into_iter().chain(commands.map(str::to_owned)) {
+        let text = place.run(&format!("{command} --help")).good();
+        insta::assert_snapshot!(format!("help_{}", command.replace(' ', "_")), text);
+    }
     let version = format!("rondeau {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(help("--version"), version);
     assert_eq!(place.run("").code, Some(2));

@@ -66,7 +66,16 @@ const ROOMS: &[Room] = &[
     Room {
         name: "export",
         uses: &[
-            "api", "trace", "tree", "optimize", "ir", "prim", "buffer", "error", "nn", "rondeau_machine",
+            "api",
+            "trace",
+            "tree",
+            "optimize",
+            "ir",
+            "prim",
+            "buffer",
+            "error",
+            "nn",
+            "rondeau_machine",
         ],
     },
     // These could have been written by a user.

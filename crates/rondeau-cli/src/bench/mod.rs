@@ -20,6 +20,7 @@ use rondeau::run::Engine;
 use rondeau_machine::limits::Limits;
 
 use crate::args;
+use crate::commands::inspect::no_pass;
 use compare::{Plan, compare, table};
 pub use measure::{Line, Stages};
 use measure::{Reference, Subject, subject};
@@ -230,9 +231,7 @@ fn after(subject: &Subject, pass: &str) -> Result<String> {
         if name == pass {
             found = Some(program.to_string());
         }
-        if !names.contains(&name) {
-            names.push(name);
-        }
+        names.push(name);
     });
-    found.with_context(|| format!("there is no pass `{pass}`; there are {}", names.join(", ")))
+    found.with_context(|| no_pass(pass, names.into_iter()))
 }

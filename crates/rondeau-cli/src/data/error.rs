@@ -65,7 +65,8 @@ impl fmt::Display for DataError {
                 let comma = if place.row.is_some() { ", " } else { "" };
                 write!(f, "{comma}column `{column}`")?;
             }
-            write!(f, ": {what}")?;
+            let colon = if *place == Place::default() { "" } else { ": " };
+            write!(f, "{colon}{what}")?;
         }
         let told = self.problems.len() as u64;
         if self.n_problems > told {

@@ -4,6 +4,7 @@
 pub mod calendar;
 mod error;
 mod prepare;
+pub mod sequences;
 mod table;
 
 pub use error::{DataError, Place, Problem};

@@ -1,0 +1,172 @@
+//! `rondeau check`: whether a cell's gradient, its compiled code, its streams and its batches are
+//! right.
+
+use anyhow::{Result, bail};
+use rondeau::nn::{self, Cell, cast};
+use rondeau::run::Engine;
+use rondeau::{Array, DType, Stream, grad, jit, random, tree};
+use serde::Serialize;
+
+use crate::args::Check;
+use crate::cells::{AnyCell, Cells, Entry};
+use crate::model::key_of;
+
+const N_STEPS: usize = 7;
+const N_INPUTS: usize = 3;
+const N_HIDDEN: usize = 5;
+const N_BATCH: usize = 4;
+const N_DIRECTIONS: u32 = 8;
+
+/// How far off each may be, relative to the larger of 1 and the largest number.
+const MOST_DIFFERENCE: f64 = 1e-6;
+const MOST_ROUNDING: f64 = 1e-10;
+
+/// What was found of a cell: the largest errors.
+#[derive(Debug, Serialize)]
+struct Found {
+    cell: &'static str,
+    /// The gradient along random directions against central differences.
+    differences: f64,
+    /// The compiled gradient against the interpreter's.
+    gradient: f64,
+    /// Compiled outputs against the interpreter's.
+    outputs: f64,
+    /// A stream of single steps against the whole sequence.
+    stream: f64,
+    /// A batch against its sequences one by one.
+    batch: f64,
+    good: bool,
+}
+
+/// Checks cells, and prints what was found.
+///
+/// # Errors
+/// If there is no such cell, or one is wrong.
+pub fn run(cells: &Cells, args: &Check) -> Result<()> {
+    let names: Vec<String> = match args.cells.as_slice() {
+        [] => cells.names().map(str::to_owned).collect(),
+        named => named.to_vec(),
+    };
+    let entries = names.iter().map(|name| cells.get(name)).collect::<Result<Vec<Entry>>>()?;
+    let mut text = String::new();
+    if !args.json {
+        let titles = ["differences", "gradient", "outputs", "stream", "batch"];
+        text += &format!("{:18}", "largest error of");
+        titles.iter().for_each(|title| text += &format!("{title:>13}"));
+        text += "\n";
+    }
+    let mut wrong = Vec::new();
+    for entry in entries {
+        let found = checked(&entry, args.seed)?;
+        text += &match args.json {
+            true => serde_json::to_string(&found)? + "\n",
+            false => found.line(),
+        };
+        if !found.good {
+            wrong.push(entry.name);
+        }
+    }
+    crate::print(text.as_bytes())?;
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        bail!("further off than it may be: {}", wrong.join(", "))
+    }
+}
+
+impl Found {
+    fn line(&self) -> String {
+        let errors = [self.differences, self.gradient, self.outputs, self.stream, self.batch];
+        let errors: String = errors.iter().map(|error| format!("{error:>13.1e}")).collect();
+        format!("{:18}{errors}{}\n", self.cell, if self.good { "" } else { "  wrong" })
+    }
+}
+
+/// The weighted sum of all outputs.
+fn loss(cell: &AnyCell, xs: &Array, weights: &Array) -> Array {
+    (nn::run(cell, &cell.initial_carry(), xs).1 * weights).sum()
+}
+
+fn outputs(cell: &AnyCell, xs: &Array) -> Array {
+    nn::run(cell, &cell.initial_carry(), xs).1
+}
+
+fn checked(entry: &Entry, seed: u64) -> Result<Found> {
+    let key = |purpose: u32| random::fold_in(&key_of(seed), purpose);
+    let cell = cast(&entry.init(&key(0), N_INPUTS, N_HIDDEN), DType::F64);
+    let xs = random::normal_f64(&key(1), [N_STEPS, N_INPUTS]);
+    let n_outputs = cell.output_size_of(&xs.at(0))?;
+    let weights = random::normal_f64(&key(2), [N_STEPS, n_outputs]);
+
+    let by = |engine| jit(grad(loss)).engine(engine).call(&cell, &xs, &weights);
+    let (gradient, interpreted) = (by(Engine::Native)?, by(Engine::Interpreter)?);
+    let mut gradient_error = 0.0_f64;
+    for (a, b) in tree::leaves(&gradient).into_iter().zip(tree::leaves(&interpreted)) {
+        gradient_error = gradient_error.max(distance(a, b)?);
+    }
+
+    let value = jit(loss);
+    let mut differences = 0.0_f64;
+    for i in 0..N_DIRECTIONS {
+        let (mut n, mut slope) = (0_u32, 0.0);
+        let direction = tree::map(&cell, |leaf| {
+            n += 1;
+            random::normal_f64(&random::fold_in(&key(3 + i), n), leaf.shape())
+        });
+        for (g, d) in tree::leaves(&interpreted).into_iter().zip(tree::leaves(&direction)) {
+            slope += (g * d).sum().item::<f64>()?;
+        }
+        let at = |h: f64| -> Result<f64> {
+            let moved = tree::map2(&cell, &direction, |p, d| p + d * h)?;
+            Ok(value.call(&moved, &xs, &weights)?.item::<f64>()?)
+        };
+        const H: f64 = 1e-4;
+        // The error of this difference is of the order h⁴.
+        let central = (8.0 * (at(H)? - at(-H)?) - (at(2.0 * H)? - at(-2.0 * H)?)) / (12.0 * H);
+        differences = differences.max((slope - central).abs() / central.abs().max(1.0));
+    }
+
+    let whole = jit(outputs).engine(Engine::Native).call(&cell, &xs)?;
+    let defined = jit(outputs).engine(Engine::Interpreter).call(&cell, &xs)?;
+    let step = |cell: &AnyCell, carry: &Vec<Array>, x: &Array| cell.step(carry, x);
+    let mut stream = Stream::new(step, &cell, &cell.initial_carry(), &xs.at(0))?;
+    let mut stream_error = 0.0_f64;
+    for t in 0..N_STEPS as isize {
+        stream_error = stream_error.max(distance(&stream.next(&xs.at(t))?, &whole.at(t))?);
+    }
+    let many = random::normal_f64(&key(100), [N_BATCH, N_STEPS, N_INPUTS]);
+    let batched = |cell: &AnyCell, many: &Array| {
+        nn::run_batch(cell, &nn::initial_carries(cell, N_BATCH), many).1
+    };
+    let together = jit(batched).call(&cell, &many)?;
+    let alone = jit(outputs);
+    let mut batch_error = 0.0_f64;
+    for i in 0..N_BATCH as isize {
+        let one = alone.call(&cell, &many.at(i))?;
+        batch_error = batch_error.max(distance(&one, &together.at(i))?);
+    }
+
+    let outputs_error = distance(&whole, &defined)?;
+    let rounding = [gradient_error, outputs_error, stream_error, batch_error];
+    let good = differences <= MOST_DIFFERENCE && rounding.iter().all(|&e| e <= MOST_ROUNDING);
+    Ok(Found {
+        cell: entry.name,
+        differences,
+        gradient: gradient_error,
+        outputs: outputs_error,
+        stream: stream_error,
+        batch: batch_error,
+        good,
+    })
+}
+
+/// The largest distance of two numbers at one place, relative to the larger of 1 and the largest of
+/// the second; infinite if one is not finite.
+fn distance(a: &Array, b: &Array) -> Result<f64> {
+    let (a, b): (Vec<f64>, Vec<f64>) = (a.to_vec()?, b.to_vec()?);
+    if a.len() != b.len() || a.iter().chain(&b).any(|x| !x.is_finite()) {
+        return Ok(f64::INFINITY);
+    }
+    let scale = b.iter().fold(1.0_f64, |most, x| most.max(x.abs()));
+    Ok(a.iter().zip(&b).fold(0.0_f64, |most, (a, b)| most.max((a - b).abs())) / scale)
+}

@@ -1,0 +1,73 @@
+//! The commands, one in each file; and what those that train share.
+
+pub mod check;
+pub mod doctor;
+pub mod inspect;
+pub mod labels;
+pub mod plot;
+pub mod predict;
+pub mod series;
+pub mod shell;
+pub mod stream;
+pub mod text;
+
+use std::fs;
+
+use anyhow::{Context, Result, anyhow};
+use rondeau::Tree;
+use rondeau::error::ErrorKind;
+use rondeau::io::Checkpoints;
+use rondeau::train::Trainer;
+
+use crate::args::Common;
+use crate::model::{Inputs, Spec};
+
+impl Common {
+    /// The model that is asked for.
+    pub fn spec(&self, inputs: Inputs, outputs: usize) -> Spec {
+        let Common { hidden, layers, seed, .. } = *self;
+        Spec { cell: self.cell.clone(), hidden, layers, inputs, outputs, seed }
+    }
+}
+
+/// A trainer with the checkpoints and logs that were asked for. Without `--resume`, checkpoints of
+/// an earlier run are removed, so that nobody goes on with them by mistake.
+///
+/// # Errors
+/// If the directory cannot be written to, or another run uses it.
+pub fn equip<'a, P: Tree + 'a, S: Tree + 'a, B: Tree + 'a, M: Tree + 'a>(
+    mut trainer: Trainer<'a, P, S, B, M>,
+    common: &Common,
+    n_batches: usize,
+) -> Result<Trainer<'a, P, S, B, M>> {
+    let checkpoints = Checkpoints::in_dir(common.out.join("checkpoints"), 2).map_err(elsewhere)?;
+    if common.resume {
+        trainer = trainer.resume();
+    } else {
+        for step in checkpoints.steps()? {
+            let path = checkpoints.path(step);
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    let twentieth = n_batches.saturating_mul(common.epochs.div_ceil(20));
+    let every = common.checkpoint_every.unwrap_or(twentieth);
+    if common.tensorboard {
+        trainer = trainer.tensorboard(common.out.join("events"));
+    }
+    Ok(trainer.checkpoints(checkpoints, every as u64))
+}
+
+/// A directory that cannot be written to.
+pub fn elsewhere(error: rondeau::Error) -> anyhow::Error {
+    anyhow!("{error}\nhelp: make room there, or write elsewhere (--out)")
+}
+
+/// A loss that is not finite has its way out on the command line.
+pub fn explained(error: rondeau::Error) -> anyhow::Error {
+    if error.kind() != ErrorKind::Range {
+        return error.into();
+    }
+    let text = error.to_string();
+    let headline = text.lines().next().unwrap_or_default();
+    anyhow!("{headline}\nhelp: take smaller steps (--learning-rate)")
+}
