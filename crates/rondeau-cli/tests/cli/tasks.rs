@@ -135,7 +135,7 @@ fn every_cell_trains() {
     let place = Place::new();
     let cells = rondeau_cli::Cells::of_the_library();
     for name in cells.names() {
-        let told = place.labels(&format!("--cell {name} --layers 2 --epochs 1")).good();
+        let told = place.labels(&format!("--cell {name} --epochs 1")).good();
         assert_eq!(json(&told)["cell"], name);
     }
 }
@@ -144,7 +144,7 @@ fn every_cell_trains() {
 #[test]
 fn a_run_that_is_stopped_goes_on_with_the_same_bits() {
     let place = Place::new();
-    let options = "--epochs 300 --seed 5";
+    let options = "--epochs 100 --seed 5";
     place.labels(&format!("{options} --out whole")).good();
     let args = format!("train labels train.ts --hidden 6 --batch 8 --json {options} --out parted");
     let args: Vec<&str> = args.split_whitespace().collect();
@@ -153,7 +153,7 @@ fn a_run_that_is_stopped_goes_on_with_the_same_bits() {
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     stderr.read_line(&mut line).unwrap();
-    assert!(line.starts_with("epoch   1/300"), "{line}");
+    assert!(line.starts_with("epoch   1/100"), "{line}");
     let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
     let mut rest = String::new();
@@ -161,7 +161,7 @@ fn a_run_that_is_stopped_goes_on_with_the_same_bits() {
     let told = json(&Run::of(child.wait_with_output().unwrap()).good());
     assert_eq!(told["stopped"], "interrupted", "{rest}");
     let parted = place.labels(&format!("{options} --out parted --resume")).good();
-    assert_eq!(json(&parted)["epochs"], 300);
+    assert_eq!(json(&parted)["epochs"], 100);
     let [whole, parted] = ["whole", "parted"].map(|out| place.files(out));
     for name in ["weights.safetensors", "log.csv", "loss.svg"] {
         assert_eq!(whole[name], parted[name], "{name}");
