@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::CellFile;
 use super::functions::Kind;
+use super::sizes::Known;
 use super::syntax::{Expr, ExprKind, Initial, Item, Op, Size, Way};
 use crate::error::Error;
 use crate::nn::{Cell, init};
@@ -68,11 +69,8 @@ impl FileCell {
         for (name, size) in &sizes {
             signature.push_str(&format!("; {name} = {size}"));
         }
-        let shape = |axes: &[super::sizes::Known]| -> Vec<usize> {
-            axes.iter().map(|axis| axis.value(&sizes) as usize).collect()
-        };
+        let zeros = |axes: &[Known]| Array::zeros(numbers(axes, &sizes));
         let params = file.inferred().params.iter();
-        let zeros = |axes: &[super::sizes::Known]| Array::zeros(shape(axes));
         let params = params.map(|param| (param.name.clone(), zeros(&param.axes))).collect();
         FileCell { params, program: Arc::new(Sized { file, sizes, signature }) }
     }
@@ -102,14 +100,19 @@ impl FileCell {
         &self.program.sizes
     }
 
-    fn shape(&self, axes: &[super::sizes::Known]) -> Vec<usize> {
-        axes.iter().map(|axis| axis.value(&self.program.sizes) as usize).collect()
+    fn shape(&self, axes: &[Known]) -> Vec<usize> {
+        numbers(axes, &self.program.sizes)
     }
 
     /// The element type of the parameters, f32 if there are none.
     fn dtype(&self) -> DType {
         self.params.values().next().map_or(DType::F32, Array::dtype)
     }
+}
+
+/// The sizes as numbers, all of which instantiation has checked to be 1 or more.
+fn numbers(axes: &[Known], sizes: &BTreeMap<String, usize>) -> Vec<usize> {
+    axes.iter().map(|axis| axis.value(sizes) as usize).collect()
 }
 
 /// First values.
