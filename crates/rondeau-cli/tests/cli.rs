@@ -439,8 +439,8 @@ fn a_trained_model_is_exported() {
         ("rust", "m.rs", "pub fn step(s: &mut State, x: &[f32; 2], y: &mut [f32; 1])"),
         ("c", "m.c", "void forecast_step(forecast_state *s, const float x[2], float y[1])"),
         ("onnx", "m.onnx", "Scan"),
-        ("safetensors", "m.safetensors", "cell.wz"),
-        ("npz", "m.npz", "cell.wz.npy"),
+        ("safetensors", "m.safetensors", "layers.0."),
+        ("npz", "m.npz", "readout.weight.npy"),
     ] {
         let run = place.run(&format!("export m --format {format} -o {file}"));
         assert_eq!(run.code, Some(0), "{}", run.stderr);
