@@ -1,11 +1,12 @@
 //! The command line.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, ValueParser};
+use clap::builder::{PossibleValuesParser, TypedValueParser, ValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::cells::Cells;
+use crate::cells::{Cells, is_file};
 use crate::model::MOST_LAYERS;
 use crate::weights::Pooling;
 
@@ -607,12 +608,14 @@ pub fn command(cells: &Cells) -> clap::Command {
     let names: Vec<&'static str> = cells.names().collect();
     let default = names[0];
     let with_cells = move |command: clap::Command| {
-        let parser = PossibleValuesParser::new(names.clone());
+        let parser = CellParser { names: PossibleValuesParser::new(names.clone()) };
         command.mut_arg("cell", |arg| {
-            arg.value_parser(parser)
-                .hide_possible_values(true)
-                .default_value(default)
-                .help(format!("The recurrent cell: {}", names.join(", ")))
+            arg.value_parser(parser).hide_possible_values(true).default_value(default).help(
+                format!(
+                    "The recurrent cell: {}, or a file of equations (my.cell)",
+                    names.join(", ")
+                ),
+            )
         })
     };
     let with = |command: clap::Command, defaults: &[(&'static str, &'static str)]| {
@@ -633,6 +636,34 @@ pub fn command(cells: &Cells) -> clap::Command {
         .mut_subcommand("train", train)
         .mut_subcommand("summary", |command| with(command, &[]))
         .mut_subcommand("program", |command| with(command, &[]))
+}
+
+/// Names of cells, and files of equations.
+#[derive(Clone)]
+struct CellParser {
+    names: PossibleValuesParser,
+}
+
+impl TypedValueParser for CellParser {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        match value.to_str().filter(|name| is_file(name)) {
+            Some(name) => Ok(name.to_owned()),
+            None => self.names.parse_ref(command, arg, value),
+        }
+    }
+
+    fn possible_values(
+        &self,
+    ) -> Option<Box<dyn Iterator<Item = clap::builder::PossibleValue> + '_>> {
+        self.names.possible_values()
+    }
 }
 
 /// A whole number from `least` to `most`.

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use anyhow::{Context, Result, bail};
+use rondeau::cellfile::CellFile;
 use rondeau::nn::{self, Activation, Cell, Linear, Residual};
 use rondeau::tree::{self, Path};
 use rondeau::{Array, Tree, program, random};
@@ -196,37 +197,101 @@ impl Cell for AnyCell {
 }
 
 /// A cell that can be made.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Entry {
     /// What `--cell` calls it.
-    pub name: &'static str,
+    pub name: String,
     /// Its name as people write it.
-    pub title: &'static str,
+    pub title: String,
     /// Whether it is a user's own.
     pub own: bool,
-    init: fn(&Array, usize, usize) -> AnyCell,
+    init: Init,
+}
+
+/// How a cell is made.
+#[derive(Clone)]
+enum Init {
+    Coded(fn(&Array, usize, usize) -> AnyCell),
+    Equations(Box<CellFile>),
+}
+
+/// What names of files of equations end with.
+const ENDING: &str = ".cell";
+
+/// What a model stores of a cell: its name, or the equations that the named file holds.
+///
+/// # Errors
+/// If the file cannot be read, or its equations are mistaken.
+pub fn stored(name: &str) -> Result<String> {
+    match name.ends_with(ENDING) {
+        true => Ok(CellFile::read(name)?.to_string()),
+        false => Ok(name.to_owned()),
+    }
+}
+
+/// Whether `--cell` may say this although it is the name of no cell.
+pub fn is_file(name: &str) -> bool {
+    name.ends_with(ENDING)
 }
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
+        f.write_str(&self.name)
     }
 }
 
 impl Entry {
     /// A cell with random parameters.
-    pub fn init(&self, key: &Array, input: usize, hidden: usize) -> AnyCell {
-        (self.init)(key, input, hidden)
+    ///
+    /// # Errors
+    /// If equations have a size that nobody gives.
+    pub fn init(&self, key: &Array, input: usize, hidden: usize) -> Result<AnyCell> {
+        let file = match &self.init {
+            Init::Coded(init) => return Ok(init(key, input, hidden)),
+            Init::Equations(file) => file,
+        };
+        let mut sizes = Vec::new();
+        for name in file.sizes() {
+            sizes.push((
+                name.as_str(),
+                match name.as_str() {
+                    "input" => input,
+                    "hidden" | "output" => hidden,
+                    _ => bail!(
+                        "the cell `{}` has a size `{name}`, which nothing here says\n\
+                     help: name its sizes `input`, `hidden` and `output`",
+                        file.name()
+                    ),
+                },
+            ));
+        }
+        Ok(AnyCell::of(file.instantiate(&sizes)?.init(key)))
+    }
+}
+
+/// A cell that this program has.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    name: &'static str,
+    title: &'static str,
+    own: bool,
+    init: fn(&Array, usize, usize) -> AnyCell,
+}
+
+impl Known {
+    fn entry(&self) -> Entry {
+        let (name, title) = (self.name.to_owned(), self.title.to_owned());
+        Entry { name, title, own: self.own, init: Init::Coded(self.init) }
     }
 }
 
 /// The cells that there are; the first is the default.
 #[derive(Clone, Debug)]
-pub struct Cells(Vec<Entry>);
+pub struct Cells(Vec<Known>);
 
 macro_rules! entries {
     ($($name:literal $title:literal: |$key:ident, $input:ident, $hidden:ident| $cell:expr;)*) => {
-        vec![$(Entry {
+        vec![$(Known {
             name: $name,
             title: $title,
             own: false,
@@ -279,21 +344,31 @@ impl Cells {
     pub fn with<C: OwnCell>(mut self) -> Cells {
         self.0.retain(|entry| entry.name != C::NAME);
         let init = |key: &Array, input, hidden| AnyCell::of(C::init(key, input, hidden));
-        self.0.insert(0, Entry { name: C::NAME, title: C::NAME, own: true, init });
+        self.0.insert(0, Known { name: C::NAME, title: C::NAME, own: true, init });
         self
     }
 
     /// The names, the default first.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.0.iter().map(|entry| entry.name)
+        self.0.iter().map(|known| known.name)
     }
 
-    /// The cell of a name.
+    /// The cell of a name, of a file of equations, or of equations.
     ///
     /// # Errors
-    /// If there is none, with those that there are.
+    /// If there is none, with those that there are; or the equations are mistaken.
     pub fn get(&self, name: &str) -> Result<Entry> {
-        let found = self.0.iter().find(|entry| entry.name == name).copied();
+        let file = match name {
+            _ if is_file(name) => Some(CellFile::read(name)?),
+            _ if name.contains('\n') => Some(CellFile::parse(name, "the cell of the model")?),
+            _ => None,
+        };
+        if let Some(file) = file {
+            let title = file.name().to_owned();
+            let init = Init::Equations(Box::new(file));
+            return Ok(Entry { name: title.clone(), title, own: true, init });
+        }
+        let found = self.0.iter().find(|known| known.name == name).map(Known::entry);
         found.with_context(|| {
             let names: Vec<&str> = self.names().collect();
             format!("there is no cell `{name}` in this program; there are {}", names.join(", "))
@@ -309,7 +384,7 @@ mod tests {
     fn every_cell_of_the_library_goes_without_its_type() {
         let cells = Cells::of_the_library();
         for name in cells.names() {
-            let cell = cells.get(name).unwrap().init(&random::key(1), 3, 4);
+            let cell = cells.get(name).unwrap().init(&random::key(1), 3, 4).unwrap();
             let size = cell.output_size(3).unwrap();
             let xs = random::normal(&random::key(2), [5, 3]);
             let (carry, ys) = nn::run(&cell, &cell.initial_carry(), &xs);

@@ -71,7 +71,7 @@ impl Model {
         };
         let mut layers = Vec::with_capacity(spec.layers);
         for i in 0..spec.layers {
-            let cell = entry.init(&keys.at(i + 1), size, spec.hidden);
+            let cell = entry.init(&keys.at(i + 1), size, spec.hidden)?;
             size = cell.output_size(size)?;
             layers.push(cell);
         }

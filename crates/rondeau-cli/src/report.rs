@@ -24,7 +24,7 @@ pub struct Outcome {
     pub cell: String,
     /// Its name as people write it.
     #[serde(skip)]
-    pub title: &'static str,
+    pub title: String,
     /// Its units.
     pub hidden: usize,
     /// The recurrent layers.
@@ -100,7 +100,7 @@ pub struct NamedScore {
 impl Outcome {
     /// The result for a reader.
     pub fn text(&self) -> String {
-        let title = self.title;
+        let title = self.title.as_str();
         let scores = &self.test;
         let rows = [(title, scores.model)].into_iter();
         let baselines = scores.baselines.iter().map(|b| (b.name.as_str(), b.score));
@@ -122,7 +122,7 @@ impl Outcome {
 
     /// Whether the network is worth its training, said plainly.
     fn verdict(&self) -> String {
-        let title = self.title;
+        let title = self.title.as_str();
         let by_mae = |a: &&NamedScore, b: &&NamedScore| a.score.mae.total_cmp(&b.score.mae);
         let Some(best) = self.test.baselines.iter().min_by(by_mae) else {
             return format!("Nothing to compare the {title} with.");
@@ -350,7 +350,7 @@ mod tests {
             target: "temp_max".to_owned(),
             inputs: vec!["temp_max".to_owned()],
             cell: "gru".to_owned(),
-            title: "GRU",
+            title: "GRU".to_owned(),
             hidden: 32,
             layers: 1,
             window: 21,

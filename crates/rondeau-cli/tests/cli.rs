@@ -453,6 +453,30 @@ fn a_trained_model_is_exported() {
 }
 
 #[test]
+fn a_cell_is_a_file_of_equations() {
+    let place = Place::new();
+    let equations =
+        "cell leaky(x, h)\n  r = sigmoid(b)\n  h' = (1 - r) * h + r * tanh(W x + U h)\n  y = h'\n";
+    fs::write(place.path().join("leaky.cell"), equations).unwrap();
+    let run = place.train("--cell leaky.cell --out m");
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let checked = place.run("check leaky.cell");
+    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+    assert!(checked.stdout.contains("leaky"), "{}", checked.stdout);
+    // The model knows its equations without the file.
+    fs::remove_file(place.path().join("leaky.cell")).unwrap();
+    let told = place.run("summary m");
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let exported = place.run("export m --format c -o m.c");
+    assert_eq!(exported.code, Some(0), "{}", exported.stderr);
+    fs::write(place.path().join("wrong.cell"), "cell wrong(x, h)\n  h' = tahn(W x + U h)\n")
+        .unwrap();
+    let run = place.train("--cell wrong.cell --out n");
+    assert_eq!(run.code, Some(1));
+    assert!(run.stderr.contains("wrong.cell:2"), "{}", run.stderr);
+}
+
+#[test]
 fn weights_of_a_framework_are_imported() {
     use rondeau::{Array, io};
     let place = Place::new();

@@ -24,7 +24,7 @@ const MOST_ROUNDING: f64 = 1e-10;
 /// What was found of a cell: the largest errors.
 #[derive(Debug, Serialize)]
 struct Found {
-    cell: &'static str,
+    cell: String,
     /// The gradient along random directions against central differences.
     differences: f64,
     /// The compiled gradient against the interpreter's.
@@ -93,7 +93,7 @@ fn outputs(cell: &AnyCell, xs: &Array) -> Array {
 
 fn checked(entry: &Entry, seed: u64) -> Result<Found> {
     let key = |purpose: u32| random::fold_in(&key_of(seed), purpose);
-    let cell = cast(&entry.init(&key(0), N_INPUTS, N_HIDDEN), DType::F64);
+    let cell = cast(&entry.init(&key(0), N_INPUTS, N_HIDDEN)?, DType::F64);
     let xs = random::normal_f64(&key(1), [N_STEPS, N_INPUTS]);
     let n_outputs = cell.output_size_of(&xs.at(0))?;
     let weights = random::normal_f64(&key(2), [N_STEPS, n_outputs]);
@@ -150,7 +150,7 @@ fn checked(entry: &Entry, seed: u64) -> Result<Found> {
     let rounding = [gradient_error, outputs_error, stream_error, batch_error];
     let good = differences <= MOST_DIFFERENCE && rounding.iter().all(|&e| e <= MOST_ROUNDING);
     Ok(Found {
-        cell: entry.name,
+        cell: entry.name.clone(),
         differences,
         gradient: gradient_error,
         outputs: outputs_error,

@@ -115,7 +115,8 @@ fn value(cells: &[AnyCell; 2], xs: &Array) -> Array {
 fn tests() -> Result<Vec<Test>> {
     let cells = Cells::of_the_library();
     let [first, second, data] = [0, 1, 2].map(random::key);
-    let layers = [cells.get("gru")?.init(&first, 6, 16), cells.get("lstm")?.init(&second, 16, 16)];
+    let layers =
+        [cells.get("gru")?.init(&first, 6, 16)?, cells.get("lstm")?.init(&second, 16, 16)?];
     let xs = random::normal(&data, [16, 12, 6]);
     let numbers = |engine: Engine, n_threads: usize| -> Result<Vec<f32>> {
         let compiled = jit(value_and_grad(value)).engine(engine).threads(n_threads);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::args::{Part, Program, Summary, Which};
-use crate::cells::Cells;
+use crate::cells::{Cells, stored};
 use crate::model::{Carry, Inputs, Model, Spec};
 use crate::weights::load;
 
@@ -20,7 +20,7 @@ fn chosen(cells: &Cells, which: &Which) -> Result<(Spec, Option<&'static str>, M
     }
     let Which { hidden, layers, inputs, .. } = *which;
     let inputs = Inputs::Numbers(inputs);
-    let spec = Spec { cell: which.cell.clone(), hidden, layers, inputs, outputs: 1, seed: 0 };
+    let spec = Spec { cell: stored(&which.cell)?, hidden, layers, inputs, outputs: 1, seed: 0 };
     let model = Model::init(cells, &spec)?;
     Ok((spec, None, model))
 }

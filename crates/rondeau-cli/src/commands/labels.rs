@@ -293,7 +293,7 @@ pub fn run(cells: &Cells, args: &Labels) -> Result<()> {
     let n = train.len();
     let xs = Array::new([n, n_steps, channels.len()], xs);
     let data = Rows::of((xs, Array::new([n], lengths), Array::new([n], labels.clone())))?;
-    let spec = common.spec(Inputs::Numbers(channels.len()), classes.len());
+    let spec = common.spec(Inputs::Numbers(channels.len()), classes.len())?;
     let model = Model::init(cells, &spec)?;
     let n_weights = model.n_weights();
     let files = [&FILES[..], &["log.csv", "test.csv"]].concat();
@@ -359,7 +359,7 @@ pub fn run(cells: &Cells, args: &Labels) -> Result<()> {
         out: common.out.display().to_string(),
     };
     let svg =
-        text::loss_svg(&trained.epochs, 0, &network_name(title, &spec), "cross entropy in nats");
+        text::loss_svg(&trained.epochs, 0, &network_name(&title, &spec), "cross entropy in nats");
     let said = table(&test, &test_named, &classes)?;
     let task = Task::Labels { classes, channels, pooling: args.pooling };
     let card = Card::new(spec, trained.epochs.len(), task);
@@ -375,7 +375,7 @@ pub fn run(cells: &Cells, args: &Labels) -> Result<()> {
     }
     let names: Vec<&str> = contents.iter().map(|(name, _)| *name).collect();
     crate::print(
-        format!("{}\n{}: log.csv, {}\n", outcome.text(title), outcome.out, names.join(", "))
+        format!("{}\n{}: log.csv, {}\n", outcome.text(&title), outcome.out, names.join(", "))
             .as_bytes(),
     )
 }

@@ -20,13 +20,17 @@ use rondeau::io::Checkpoints;
 use rondeau::train::Trainer;
 
 use crate::args::Common;
+use crate::cells::stored;
 use crate::model::{Inputs, Spec};
 
 impl Common {
     /// The model that is asked for.
-    pub fn spec(&self, inputs: Inputs, outputs: usize) -> Spec {
+    ///
+    /// # Errors
+    /// If the cell is a file that cannot be used.
+    pub fn spec(&self, inputs: Inputs, outputs: usize) -> Result<Spec> {
         let Common { hidden, layers, seed, .. } = *self;
-        Spec { cell: self.cell.clone(), hidden, layers, inputs, outputs, seed }
+        Ok(Spec { cell: stored(&self.cell)?, hidden, layers, inputs, outputs, seed })
     }
 }
 

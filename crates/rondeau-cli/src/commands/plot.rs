@@ -37,7 +37,7 @@ const SATURATED: f32 = 0.05;
 /// If the weights or the file cannot be used, or the directory not be written.
 pub fn run(cells: &Cells, args: &Plot) -> Result<()> {
     let (card, model) = load(cells, &args.dir)?;
-    let name = network_name(cells.get(&card.model.cell)?.title, &card.model);
+    let name = network_name(&cells.get(&card.model.cell)?.title, &card.model);
     let xs = match &args.file {
         Some(file) => sequence(&card, file, args.steps)?,
         None => random_inputs(card.model.inputs, args.steps, card.model.seed),

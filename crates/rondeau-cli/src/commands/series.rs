@@ -55,14 +55,14 @@ pub fn run(cells: &Cells, args: &Series) -> Result<()> {
     atomic::prepare(&common.out, &FILES).map_err(elsewhere)?;
 
     let started = Instant::now();
-    let spec = common.spec(Inputs::Numbers(data.n_inputs()), 1);
+    let spec = common.spec(Inputs::Numbers(data.n_inputs()), 1)?;
     let mut network = Forecaster::init(cells, &spec)?;
     let fitted = train(args, &data, schedule, &mut network)?;
     let seconds = started.elapsed().as_secs_f64();
     let test = data.split.test.clone();
     let said = forecast_rows(&network, &data.inputs, data.n_inputs(), data.window, test)?;
     let title = cells.get(&spec.cell)?.title;
-    let run = Run { args, spec, title, table: &table, data: &data };
+    let run = Run { args, spec, title: &title, table: &table, data: &data };
     run.conclude(&network, &fitted, &said, seconds)
 }
 
@@ -103,7 +103,7 @@ fn train(
 struct Run<'a> {
     args: &'a Series,
     spec: Spec,
-    title: &'static str,
+    title: &'a str,
     table: &'a Table,
     data: &'a Prepared,
 }
@@ -132,7 +132,7 @@ impl Run<'_> {
             target: target.clone(),
             inputs: data.scaler.input_names(),
             cell: spec.cell.clone(),
-            title,
+            title: title.to_string(),
             hidden: spec.hidden,
             layers: spec.layers,
             window: args.window,

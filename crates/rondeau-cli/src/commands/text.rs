@@ -269,7 +269,7 @@ pub fn run(cells: &Cells, args: &Text) -> Result<()> {
         n_logits <= 1 << 28,
         "a batch needs {n_logits} numbers at its end\nhelp: take a smaller --batch or --length"
     );
-    let spec = common.spec(Inputs::Symbols(n), n);
+    let spec = common.spec(Inputs::Symbols(n), n)?;
     let model = Model::init(cells, &spec)?;
     let n_weights = model.n_weights();
     atomic::prepare(&common.out, &[&FILES[..], &["log.csv"]].concat()).map_err(elsewhere)?;
@@ -313,7 +313,7 @@ pub fn run(cells: &Cells, args: &Text) -> Result<()> {
     let svg = loss_svg(
         &trained.epochs,
         trained.best_epoch,
-        &network_name(title, &spec),
+        &network_name(&title, &spec),
         "bits a character",
     );
     let contents = [svg.into_bytes(), encode(&card, Record::of(kept)?)?];
