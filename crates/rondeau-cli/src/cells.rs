@@ -223,7 +223,7 @@ const ENDING: &str = ".cell";
 /// # Errors
 /// If the file cannot be read, or its equations are mistaken.
 pub fn stored(name: &str) -> Result<String> {
-    match name.ends_with(ENDING) {
+    match is_file(name) {
         true => Ok(CellFile::read(name)?.to_string()),
         false => Ok(name.to_owned()),
     }

@@ -43,6 +43,24 @@ impl Place {
         command
     }
 
+    /// Runs a command until its first line of progress, which begins as said, interrupts it, and
+    /// waits for its end; also what it said after that line.
+    #[cfg(unix)]
+    fn interrupted(&self, args: &str, first: &str) -> (Run, String) {
+        let args: Vec<&str> = args.split_whitespace().collect();
+        let mut child =
+            self.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        assert!(line.starts_with(first), "{line}");
+        let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let mut rest = String::new();
+        stderr.read_to_string(&mut rest).unwrap();
+        (Run::of(child.wait_with_output().unwrap()), rest)
+    }
+
     fn run(&self, args: &str) -> Run {
         let args: Vec<&str> = args.split_whitespace().collect();
         Run::of(self.command(&args).output().unwrap())
@@ -413,18 +431,7 @@ fn ctrl_c_saves_the_best_so_far() {
     let place = Place::new();
     let args = "train a.csv --target level --window 5 --hidden 4 --epochs 1000000 --patience \
                 1000000 --json";
-    let args: Vec<&str> = args.split_whitespace().collect();
-    let mut child =
-        place.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    stderr.read_line(&mut line).unwrap();
-    assert!(line.starts_with("epoch       1/1000000"), "{line}");
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
-    let mut rest = String::new();
-    stderr.read_to_string(&mut rest).unwrap();
-    let run = Run::of(child.wait_with_output().unwrap());
+    let (run, rest) = place.interrupted(args, "epoch       1/1000000");
     assert!(rest.contains("stopping after this epoch"), "{rest}");
     let json: serde_json::Value = serde_json::from_str(&run.good()).unwrap();
     assert_eq!(json["stopped"], "interrupted");

@@ -147,18 +147,8 @@ fn a_run_that_is_stopped_goes_on_with_the_same_bits() {
     let options = "--epochs 100 --seed 5";
     place.labels(&format!("{options} --out whole")).good();
     let args = format!("train labels train.ts --hidden 6 --batch 8 --json {options} --out parted");
-    let args: Vec<&str> = args.split_whitespace().collect();
-    let mut child =
-        place.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    stderr.read_line(&mut line).unwrap();
-    assert!(line.starts_with("epoch   1/100"), "{line}");
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
-    let mut rest = String::new();
-    stderr.read_to_string(&mut rest).unwrap();
-    let told = json(&Run::of(child.wait_with_output().unwrap()).good());
+    let (run, rest) = place.interrupted(&args, "epoch   1/100");
+    let told = json(&run.good());
     assert_eq!(told["stopped"], "interrupted", "{rest}");
     let parted = place.labels(&format!("{options} --out parted --resume")).good();
     assert_eq!(json(&parted)["epochs"], 100);

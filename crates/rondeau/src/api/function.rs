@@ -135,9 +135,9 @@ where
 }
 
 /// A traced function with the structure of its result.
-pub(super) struct TracedFunction<R> {
-    pub(super) closed: Closed,
-    pub(super) output: R,
+pub(crate) struct TracedFunction<R> {
+    pub(crate) closed: Closed,
+    pub(crate) output: R,
 }
 
 /// The name of a leaf in printed programs: its path without the argument's position.
@@ -146,7 +146,7 @@ fn leaf_name(path: &str) -> String {
 }
 
 /// Traces a function for arguments of given types, one for each leaf.
-pub(super) fn trace_function<F, Args>(
+pub(crate) fn trace_function<F, Args>(
     f: &F,
     args: &Args,
     avals: &[Aval],

@@ -28,6 +28,7 @@ mod vmap;
 
 pub use explain::{ExplainOf, Explanation, explain};
 pub use function::{Arg, Arguments, Function, Pick, Selection, Transformed};
+pub(crate) use function::{TracedFunction, trace_function};
 pub use grad::{Grad, ValueAndGrad, ValueAndGradAux, grad, value_and_grad, value_and_grad_aux};
 pub use jacobian::{Hessian, JacFwd, JacRev, hessian, jacfwd, jacrev};
 pub use jit::{Jit, ProgramOf, jit, program};

@@ -156,11 +156,7 @@ impl<C: Tree, X: Tree, Y: Tree> Stream<C, X, Y> {
 
     /// Zeros of the type of an output, in memory of their own.
     pub fn output(&self) -> Y {
-        let zeros = |leaf: &Array| {
-            let aval = leaf.aval().expect("internal: it was made of zeros");
-            Array::full(aval.shape.clone(), 0.0_f32).to(aval.dtype)
-        };
-        tree::map(&self.y, zeros)
+        tree::map(&self.y, Array::zeros_like)
     }
 
     /// What the stream has seen so far: to be saved, or given to another stream of the step.

@@ -1,15 +1,14 @@
 //! A traced step, ready to be written in another language: everything that its parameters alone
 //! determine is a constant.
 
-use crate::api::Function;
+use crate::api::{Function, TracedFunction, trace_function};
 use crate::buffer::{Buffer, Scalar};
 use crate::error::{Error, Result};
 use crate::ir::{Atom, Aval, Builder, Program};
 use crate::optimize::optimize;
 use crate::prim::Prim;
-use crate::trace::{Array, avals, check_sizes, trace};
+use crate::trace::{Array, avals, check_sizes};
 use crate::tree::{self, Tree};
-use std::cell::RefCell;
 
 /// What an equation may make of constants at most beyond their own size, in bytes: smaller results
 /// become constants, larger ones (a number repeated a million times) are left to the target.
@@ -45,16 +44,8 @@ impl Step {
         let names: Vec<String> = names
             .map(|(path, _)| path.split_once('.').map_or("", |(_, name)| name).into())
             .collect();
-        let structure = RefCell::new(None);
-        let given = inputs.iter().cloned().zip(names.iter().cloned()).collect();
-        let closed = trace(given, |variables| {
-            let (p, c, x) = tree::rebuild(&args, variables);
-            let result = step.invoke((&p, &c, &x));
-            let leaves = tree::leaves(&result).into_iter().cloned().collect();
-            *structure.borrow_mut() = Some(result);
-            Ok(leaves)
-        })?;
-        let (carry_out, y) = structure.into_inner().expect("internal: it was invoked");
+        let TracedFunction { closed, output: (carry_out, y) } =
+            trace_function(step, &args, &inputs)?;
         let entered = tree::structure_of(carry);
         let left = tree::structure_of(&carry_out);
         if entered != left {
