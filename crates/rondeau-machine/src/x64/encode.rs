@@ -510,6 +510,16 @@ impl Asm {
         self.rex_mem(0x8B, dst.0, mem, 0);
     }
 
+    /// Brings the line of `mem` into the first-level cache; never faults.
+    pub(super) fn prefetch(&mut self, mem: Mem) {
+        let (x, b) = match mem {
+            Mem::At { base, index, .. } => (index.map_or(0, |i| i.0.0 >> 3), base.0 >> 3),
+            Mem::Pool(_) => (0, 0),
+        };
+        self.code.extend_from_slice(&[0x40 | x << 1 | b, 0x0F, 0x18]);
+        self.mem(1, mem, 1, 0);
+    }
+
     /// 32 bits with sign.
     pub(super) fn mov_load_i32(&mut self, dst: Gpr, mem: Mem) {
         self.rex_mem(0x63, dst.0, mem, 0);

@@ -14,6 +14,9 @@ use crate::code::{Mat, View, Weights};
 use crate::dag::{DType, Node};
 use std::cell::RefCell;
 
+/// Views that move less than this from step to step leave it to the processor to see what comes next.
+const PAGE: u64 = 4096;
+
 /// Passes are unrolled up to this many multiplications.
 const UNROLLED: usize = 256;
 
@@ -49,6 +52,8 @@ struct Kernel<'a> {
     passes: Vec<Pass>,
     panels: Vec<Panel>,
     inits: Vec<Option<Port>>,
+    /// What comes from beyond the second-level cache, and the bytes from a tile's lines to those of the next.
+    ahead: Vec<(Port, i32)>,
     pointers: Pointers,
     shape: Shape,
 }
@@ -212,6 +217,11 @@ impl Generator<'_> {
         if passes.iter().any(|p| p.products.len() + 1 > pointers.spare().len() + 1) {
             return Err("more pointers than registers".into());
         }
+        let ahead = load_ports.iter().zip(&k.loads).filter_map(|(port, view)| {
+            let port = (*port)?;
+            Some((port, self.ahead(&shape, view, &port)?))
+        });
+        let ahead = ahead.collect();
         let inits = k.products.iter().map(|p| load_ports[p.init? as usize]).collect();
         let elementwise = Elementwise {
             dag: &k.dag,
@@ -222,7 +232,7 @@ impl Generator<'_> {
             load_ports,
             store_ports,
         };
-        Ok(Kernel { k, elementwise, passes, panels, inits, pointers, shape })
+        Ok(Kernel { k, elementwise, passes, panels, inits, ahead, pointers, shape })
     }
 
     fn panel(
@@ -267,6 +277,20 @@ impl Generator<'_> {
         let outer = shape.outer(by_col * shape.panel as i64, by_row as i64);
         let (pointer, disp) = pointers.of(&mut self.streams, self.code, view, &outer)?;
         Ok(Port { pointer, disp, by_row, form })
+    }
+
+    /// The bytes from the lines that a tile loads to those that the next one will load, if it is worth to fetch
+    /// them ahead: the view moves on with the loop, so no cache has them, and the epilogue waits for each.
+    fn ahead(&self, shape: &Shape, view: &View, port: &Port) -> Option<i32> {
+        let level = self.n_levels.checked_sub(1)?;
+        let by_step = view.advance.get(level)?.stride * view.dtype.size() as i64;
+        let lines = port.form == Form::Lanes && by_step.unsigned_abs() >= PAGE;
+        match shape.row_tiles {
+            _ if !lines || shape.tile_rows == 1 => None,
+            // The rows of the next step follow those of this one.
+            2.. => narrow(port.by_row as i64 * shape.tile_rows as i64).ok(),
+            _ => narrow(by_step).ok(),
+        }
     }
 
     fn emit_mat(&mut self, kernel: &Kernel<'_>) {
@@ -328,6 +352,15 @@ impl Generator<'_> {
         // Where the sums of each product are, row by row.
         let mut sums = vec![0usize; kernel.panels.len()];
         let mut next = 0;
+        for &(port, by) in &kernel.ahead {
+            for m in 0..tile.rows {
+                for &(col, _) in tile.vectors {
+                    let row = (tile.row + m) as i32 * port.by_row;
+                    let disp = port.disp + row + ((tile.first + col) * shape.size) as i32 + by;
+                    self.asm.prefetch(Mem::at(POINTERS[port.pointer], disp));
+                }
+            }
+        }
         for pass in &kernel.passes {
             for (i, &p) in pass.products.iter().enumerate() {
                 sums[p] = next + i * per_product;

@@ -13,6 +13,7 @@ use super::expr::Expr;
 use super::flatten::flatten;
 use super::memory::Memory;
 use super::place::{self, Value};
+use super::steps::{ByRows, Steps};
 use super::{TapPart, machine_dtype};
 use crate::buffer::{DType, Scalar, Shape};
 use crate::ir::{Atom, Aval, Eqn, Program, Var};
@@ -33,6 +34,8 @@ pub(super) struct Lowerer {
     begins: Vec<usize>,
     /// Packed weights, and the scope in which they were packed.
     packs: HashMap<PackKey, (usize, View)>,
+    /// Row-major copies that were made outside of all loops.
+    copies: HashMap<CopyKey, View>,
 }
 
 /// The statements of a body, and those that go before the loop in it that is being written.
@@ -51,6 +54,9 @@ struct PackKey {
     layout: (usize, usize, usize),
 }
 
+/// A view outside of all loops: its buffer, its start, its strides, its shape.
+type CopyKey = (u32, i64, Vec<i64>, Shape);
+
 /// A body while it is written.
 struct Body<'a> {
     program: &'a Program,
@@ -66,6 +72,30 @@ struct Body<'a> {
 }
 
 impl Body<'_> {
+    /// What a kernel computes of which an output is a transpose with the same last axis, or which
+    /// it is; and which axis of the output each of its axes is.
+    fn computed_as(&self, output: Atom) -> Option<(Var, Vec<usize>)> {
+        let mut var = output.var()?;
+        let rank = self.program.var_aval(var).rank();
+        let mut axes: Vec<usize> = (0..rank).collect();
+        loop {
+            let eqn = self.binder[var.index()]?;
+            if self.cluster_of[eqn].is_some() {
+                return Some((var, axes));
+            }
+            let eqn = &self.program.eqns()[eqn];
+            let Prim::Transpose(prim::Transpose { permutation }) = &eqn.prim else { return None };
+            if permutation.last().is_none_or(|&last| last + 1 != rank) {
+                return None;
+            }
+            let mut of_input = vec![0; rank];
+            for (i, &axis) in permutation.iter().enumerate() {
+                of_input[axis] = axes[i];
+            }
+            (var, axes) = (eqn.inputs[0].var()?, of_input);
+        }
+    }
+
     /// The one reader of a product if it adds something that is computed elsewhere, and that.
     fn sum_after(&self, product: usize) -> Option<(usize, Atom)> {
         let out = self.program.eqns()[product].outputs[0];
@@ -92,6 +122,7 @@ impl Lowerer {
             level_scope: vec![],
             begins: vec![],
             packs: HashMap::new(),
+            copies: HashMap::new(),
         }
     }
 
@@ -235,11 +266,11 @@ impl Lowerer {
         // What a kernel computes goes straight to its targets; the rest is copied at the end.
         let mut copies = Vec::new();
         for (&atom, target) in program.outputs().iter().zip(targets) {
-            let computed = atom.var().filter(|var| {
-                body.binder[var.index()].is_some_and(|eqn| body.cluster_of[eqn].is_some())
-            });
-            match computed {
-                Some(var) => body.targets.entry(var).or_default().extend(target),
+            match body.computed_as(atom) {
+                Some((var, permutation)) => {
+                    let arranged = target.iter().map(|to| place::transpose(to, &permutation));
+                    body.targets.entry(var).or_default().extend(arranged);
+                }
                 None => copies.push((atom, target)),
             }
         }
@@ -305,8 +336,20 @@ impl Lowerer {
 
     /// A row-major copy of a value.
     fn densified(&mut self, value: &Value, aval: &Aval) -> View {
+        let key = match value {
+            // Outside of loops a place is written once.
+            Value::Stored(view) if self.scope() == 0 => {
+                let View { buffer, offset, strides, .. } = view.clone();
+                Some((buffer.0, offset, strides, aval.shape.clone()))
+            }
+            _ => None,
+        };
+        if let Some(known) = key.as_ref().and_then(|key| self.copies.get(key)) {
+            return known.clone();
+        }
         let to = self.temporary(aval);
         self.copy(value, &aval.shape, to.clone());
+        self.copies.extend(key.map(|key| (key, to.clone())));
         to
     }
 
@@ -769,8 +812,24 @@ impl Lowerer {
         let rows = span(n_batch, a_free.len());
         let cols = span(n_batch + a_free.len(), b_free.len());
         // Each side becomes a matrix, by one stride for its rows and one for its columns.
-        let a = self.matrix(a, &a_aval, &dot.lhs_batch, &a_free, &dot.lhs_contract);
         let b = self.matrix(b, &b_aval, &dot.rhs_batch, &dot.rhs_contract, &b_free);
+        let order = DotGeneral::order([a_free.len(), b_free.len()]);
+        if n_batch == 0 && self.scope() == 0 {
+            let by_rows = ByRows {
+                a: (&a, &a_aval.shape),
+                a_free: &a_free,
+                a_contract: &dot.lhs_contract,
+                cols: b_free.iter().map(|&axis| b_aval.shape[axis]).product(),
+                out: &out_shape,
+                init: init.as_ref(),
+                to: &to,
+                order,
+            };
+            if let Some(steps) = by_rows.steps() {
+                return self.by_steps(&steps, b, a_aval.dtype);
+            }
+        }
+        let a = self.matrix(a, &a_aval, &dot.lhs_batch, &a_free, &dot.lhs_contract);
         let batch_axes = span(0, n_batch);
         let aval = body.program.var_aval(product).clone();
         let init = init.map(|view| self.matrix(view, &aval, &batch_axes, &rows, &cols));
@@ -809,7 +868,7 @@ impl Lowerer {
                 b: moved(&b),
                 init: init.as_ref().map(moved),
                 to: moved(&direct),
-                order: DotGeneral::order([a_free.len(), b_free.len()]),
+                order,
             };
             self.emit(in_loops(&batch, Stmt::Gemm(gemm)));
         }
@@ -818,6 +877,16 @@ impl Lowerer {
             let result = place::reshape(&direct, &shape, &out_shape);
             let result = result.expect("internal: dense arrays reshape");
             self.copy(&Value::Stored(result), &out_shape, to);
+        }
+    }
+
+    /// A product of many rows, by steps.
+    fn by_steps(&mut self, steps: &Steps, weights: View, dtype: DType) {
+        let weights = self.packed(weights, steps.layout(), dtype);
+        self.note(steps.note());
+        for stmt in steps.stmts(&weights) {
+            stmt.views(&mut |view, _| self.memory.touch(view.buffer));
+            self.emit(stmt);
         }
     }
 

@@ -2,9 +2,9 @@
 //! value lives. The language of the code is `rondeau_machine`'s.
 //!
 //! The way through: `flatten` removes calls; `cluster` groups the equations of a body into kernels;
-//! `lower` writes each kernel, with the help of `expr` (arithmetic) and `place` (views); `setup`
-//! takes out what calls need not repeat; `split` divides what is worth it between threads, with the
-//! help of `cut`; `memory` lays temporaries out in one arena.
+//! `lower` writes each kernel, with the help of `expr` (arithmetic), `place` (views) and `steps`
+//! (products of many rows); `setup` takes out what calls need not repeat; `split` divides what is
+//! worth it between threads, with the help of `cut`; `memory` lays temporaries out in one arena.
 
 mod cluster;
 mod cut;
@@ -15,6 +15,7 @@ mod memory;
 mod place;
 mod setup;
 mod split;
+mod steps;
 
 use std::sync::Arc;
 
