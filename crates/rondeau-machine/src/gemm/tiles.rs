@@ -158,8 +158,19 @@ fn pack_panels<T: Real>(
     if packed.len() < n_panels * size {
         packed.resize(n_panels * size, T::ZERO);
     }
-    for (panel, rows) in packed.chunks_exact_mut(size).zip(blocks(i.len(), width)) {
-        pack_panel(kernels, source, i.start + rows.start..i.start + rows.end, p, width, panel);
+    if source.row_stride == 1 {
+        match width {
+            32 => pack_columns::<T, 32>(source, i, p, packed),
+            16 => pack_columns::<T, 16>(source, i, p, packed),
+            14 => pack_columns::<T, 14>(source, i, p, packed),
+            8 => pack_columns::<T, 8>(source, i, p, packed),
+            6 => pack_columns::<T, 6>(source, i, p, packed),
+            _ => unreachable!("internal: panels of {width} rows"),
+        }
+    } else {
+        for (panel, rows) in packed.chunks_exact_mut(size).zip(blocks(i.len(), width)) {
+            pack_panel(kernels, source, i.start + rows.start..i.start + rows.end, p, width, panel);
+        }
     }
     Tiles {
         first: packed.as_ptr(),
@@ -167,6 +178,33 @@ fn pack_panels<T: Real>(
         skip: size as isize,
         row_stride: 1,
         col_stride: width as isize,
+    }
+}
+
+/// As [`pack_panels`] for panels of `W` rows of a source whose columns are contiguous: each column is read as
+/// it lies, once, and shared out among the panels.
+fn pack_columns<T: Real, const W: usize>(
+    source: MatRef<'_, T>,
+    i: &Range<usize>,
+    p: &Range<usize>,
+    packed: &mut [T],
+) {
+    let size = W * p.len();
+    for (at, p) in p.clone().enumerate() {
+        let first = source.index(i.start, p);
+        let (whole, rest) = source.data[first..first + i.len()].as_chunks::<W>();
+        let mut places = packed[at * W..].chunks_mut(size);
+        for (chunk, place) in whole.iter().zip(&mut places) {
+            if let Some(place) = place.first_chunk_mut::<W>() {
+                *place = *chunk;
+            }
+        }
+        if !rest.is_empty()
+            && let Some(place) = places.next()
+        {
+            place[..rest.len()].copy_from_slice(rest);
+            place[rest.len()..W].fill(T::ZERO);
+        }
     }
 }
 
@@ -178,14 +216,6 @@ fn pack_panel<T: Real>(
     width: usize,
     panel: &mut [T],
 ) {
-    if source.row_stride == 1 {
-        for (p, out) in p.clone().zip(panel.chunks_exact_mut(width)) {
-            let at = source.index(i.start, p);
-            out[..i.len()].copy_from_slice(&source.data[at..at + i.len()]);
-            out[i.len()..].fill(T::ZERO);
-        }
-        return;
-    }
     if i.len() < width {
         panel.fill(T::ZERO);
     }

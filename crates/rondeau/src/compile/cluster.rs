@@ -376,7 +376,8 @@ impl Grouping<'_> {
             && self.program.eqns()[reader].inputs.contains(&Atom::Var(var))
     }
 
-    /// Loads and stores that appear if equation `i` moves between kernels.
+    /// Loads and stores that appear if equation `i` moves between kernels, and with it what it alone
+    /// reads.
     fn new_traffic(&self, i: usize, from: usize, to: usize) -> usize {
         let mut vars: Vec<Var> =
             self.program.eqns()[i].inputs.iter().filter_map(|atom| atom.var()).collect();
@@ -385,6 +386,10 @@ impl Grouping<'_> {
         let mut traffic = 0;
         for var in vars {
             let readers = &self.readers[var.index()];
+            if let Some(maker) = self.maker(var, i, from) {
+                traffic += self.new_traffic(maker, from, to);
+                continue;
+            }
             let read_there = readers.iter().any(|&r| r != i && self.cluster_of[r] == Some(to));
             let made_there = self.home[var.index()] == Some(to);
             traffic += usize::from(!read_there && !made_there);
@@ -394,6 +399,17 @@ impl Grouping<'_> {
             traffic += usize::from(made_here && !stored);
         }
         traffic
+    }
+
+    /// The elementwise equation of kernel `from` that makes a variable for equation `i` alone.
+    fn maker(&self, var: Var, i: usize, from: usize) -> Option<usize> {
+        let alone = self.readers[var.index()].iter().all(|&reader| reader == i);
+        if !alone || self.is_output[var.index()] || self.home[var.index()] != Some(from) {
+            return None;
+        }
+        let makes = |&&eqn: &&usize| self.program.eqns()[eqn].outputs.contains(&var);
+        let maker = *self.clusters[from].eqns.iter().find(makes)?;
+        matches!(self.classes[maker], Class::Elementwise(_)).then_some(maker)
     }
 
     /// A sum of a big product and something known before it starts from that.

@@ -8,6 +8,7 @@ use rondeau_machine::code::{
     While,
 };
 
+use super::carry::{Carry, state_in};
 use super::cluster::{Around, Cluster, Kind, MatShape, cluster};
 use super::expr::Expr;
 use super::flatten::flatten;
@@ -1269,44 +1270,58 @@ impl Lowerer {
         }
         let avals = scan.body.input_avals();
         let carry_avals = &avals[scan.n_consts..scan.n_consts + scan.n_carry];
-        let scope = self.scope();
-        let mut carries = Vec::new();
-        for (&init, aval) in init.iter().zip(carry_avals) {
-            let value = self.value(body, init);
-            let both = self.memory.temporary(aval, 2, scope);
-            self.copy(&value, &aval.shape, both.clone());
-            carries.push(both);
-        }
         let (last, ys) = eqn.outputs.split_at(scan.n_carry);
-        let ys: Vec<View> = ys.iter().map(|&y| self.destination(body, y)).collect();
-        self.touch(carries.iter().chain(&ys));
+        let mut tracked = vec![None; ys.len()];
+        let mut carries = Vec::new();
+        for (c, (&init, aval)) in init.iter().zip(carry_avals).enumerate() {
+            let free = |i: &usize| tracked[*i].is_none() && !body.targets.contains_key(&ys[*i]);
+            let states = (0..ys.len()).filter(free);
+            let states: Vec<_> = states.filter_map(|i| Some((i, state_in(scan, c, i)?))).collect();
+            let carry = match states.is_empty() {
+                true => Carry::twice(&mut self.memory, aval, self.scopes.len() - 1),
+                false => {
+                    let track = self.temporary(&aval.prepend(scan.length + 1));
+                    states.iter().for_each(|&(i, state)| tracked[i] = Some((c, state)));
+                    Carry::track(track, scan.length, scan.reverse)
+                }
+            };
+            let value = self.value(body, init);
+            self.copy(&value, &aval.shape, carry.first());
+            carries.push(carry);
+        }
+        let mut y_places = Vec::new();
+        for (&y, tracked) in ys.iter().zip(&tracked) {
+            y_places.push(match *tracked {
+                Some((c, state)) => {
+                    let rows = carries[c].states(state);
+                    body.values[y.index()] = Some(Value::Stored(rows));
+                    None
+                }
+                None => Some(self.destination(body, y)),
+            });
+        }
+        self.touch(carries.iter().map(|carry| &carry.place));
+        self.touch(y_places.iter().flatten());
         let kind = if scan.reverse { "scan backwards" } else { "scan" };
         self.note(format!("{kind}, {} steps", scan.length));
         let level = self.level();
-        let counts: Vec<i64> = carry_avals.iter().map(|aval| aval.shape.count() as i64).collect();
         if scan.length > 0 {
             let stmts = self.enclosed(true, |lowerer| {
                 let row = |view: &View| place::row(view, level, scan.length, scan.reverse);
                 let mut inputs = consts;
                 let mut invariant = vec![true; inputs.len()];
-                for (both, &n) in carries.iter().zip(&counts) {
-                    inputs.push(Value::Stored(both.clone().alternate(level, n)));
-                }
+                inputs.extend(carries.iter().map(|carry| Value::Stored(carry.before(level))));
                 inputs.extend(xs.iter().map(|x| x.map(row)));
                 invariant.resize(inputs.len(), false);
-                let mut targets: Vec<Target> = Vec::new();
-                for (both, &n) in carries.iter().zip(&counts) {
-                    let offset = both.offset + n;
-                    targets.push(vec![both.clone().offset(offset).alternate(level, -n)]);
-                }
-                targets.extend(ys.iter().map(|y| vec![row(y)]));
+                let mut targets: Vec<Target> =
+                    carries.iter().map(|carry| vec![carry.after(level)]).collect();
+                targets.extend(y_places.iter().map(|y| y.iter().map(row).collect()));
                 lowerer.body(&scan.body, inputs, targets, &invariant);
             });
             self.emit_control(Stmt::Loop(Loop { n_steps: scan.length, body: stmts }));
         }
-        for (((&var, both), &n), aval) in last.iter().zip(&carries).zip(&counts).zip(carry_avals) {
-            let offset = both.offset + (scan.length as i64 % 2) * n;
-            let value = Value::Stored(both.clone().offset(offset));
+        for ((&var, carry), aval) in last.iter().zip(&carries).zip(carry_avals) {
+            let value = Value::Stored(carry.last(scan.length));
             body.values[var.index()] = Some(value.clone());
             if let Some(target) = body.targets.get(&var).cloned() {
                 self.copy(&value, &aval.shape, target[0].clone());
