@@ -4,6 +4,7 @@
 //! names one that is older than the loop, it lives until the loop ends. Those that parts name which
 //! run at the same time are kept apart for all of their lives, since no part waits for another.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rondeau_machine::code::{BLOCK_BYTES, Buffer, BufferId, Place, View};
@@ -107,6 +108,32 @@ impl Memory {
     pub(super) fn keep(&mut self, buffer: BufferId) {
         let known = &mut self.buffers[buffer.0 as usize];
         (known.born, known.last) = (0, usize::MAX);
+    }
+
+    /// Whether the buffer is a temporary that no caller's call needs to find again.
+    pub(super) fn is_free(&self, buffer: BufferId) -> bool {
+        let known = &self.buffers[buffer.0 as usize];
+        known.place.is_none() && known.last != usize::MAX
+    }
+
+    /// The buffer holds `rows` of `of` rows alone.
+    pub(super) fn shorten(&mut self, buffer: BufferId, of: usize, rows: usize) {
+        let known = &mut self.buffers[buffer.0 as usize];
+        known.bytes = known.bytes / of * rows;
+    }
+
+    /// Statements that name these buffers now run in another order: each lives as long as any.
+    pub(super) fn live_together(&mut self, buffers: &HashSet<BufferId>) {
+        let known = |buffer: &BufferId| &self.buffers[buffer.0 as usize];
+        let temporary = || buffers.iter().filter(|buffer| known(buffer).place.is_none());
+        let Some(born) = temporary().map(|buffer| known(buffer).born).min() else { return };
+        let ends = temporary().map(|buffer| known(buffer).last).filter(|&last| last != usize::MAX);
+        let last = ends.max().unwrap_or(usize::MAX);
+        let all: Vec<BufferId> = temporary().copied().collect();
+        for buffer in all {
+            let known = &mut self.buffers[buffer.0 as usize];
+            (known.born, known.last) = (known.born.min(born), known.last.max(last));
+        }
     }
 
     /// A statement begins; what it names lives.

@@ -3,10 +3,12 @@
 //!
 //! The way through: `flatten` removes calls; `cluster` groups the equations of a body into kernels;
 //! `lower` writes each kernel, with the help of `expr` (arithmetic), `place` (views), `carry`
-//! (the places of a loop's carry) and `steps` (products of many rows); `setup` takes out what calls need not repeat; `split` divides what is
+//! (the places of a loop's carry) and `steps` (products of many rows); `setup` takes out what calls need not repeat; `chunk` divides loops over
+//! time so that what they leave stays in the caches; `split` divides what is
 //! worth it between threads, with the help of `cut`; `memory` lays temporaries out in one arena.
 
 mod carry;
+mod chunk;
 mod cluster;
 mod cut;
 mod expr;
@@ -58,6 +60,11 @@ pub struct TapPart {
 /// Lowers an optimized program, for calls that run on up to `n_threads` threads. The number changes
 /// who computes a value, never its bits.
 pub fn compile(program: &Program, n_threads: usize) -> Compiled {
+    compile_with(program, n_threads, chunk::Sizes::DEFAULT)
+}
+
+/// As [`compile`], with other sizes for chunks.
+fn compile_with(program: &Program, n_threads: usize, sizes: chunk::Sizes) -> Compiled {
     let (inputs, outputs) = (program.input_avals(), program.output_avals());
     let mut lowerer = Lowerer::new();
     let values: Vec<Value> = inputs
@@ -73,6 +80,7 @@ pub fn compile(program: &Program, n_threads: usize) -> Compiled {
     let body = lowerer.top(program, values, targets);
     let Lowerer { mut memory, taps, mut notes, .. } = lowerer;
     let (mut setup, body) = setup::split(body, &mut memory);
+    let body = chunk::chunk(body, &mut memory, sizes, n_threads > 1, &mut notes);
     let body = split::split(body, &mut memory, n_threads, &mut notes);
     // Weights that are packed for threads.
     let (packed, body) = setup::split(body, &mut memory);
