@@ -34,7 +34,7 @@ pub(super) fn product<T: Real>(
     let packs = pack_a || pack_b;
     let mut scratch = if packs { T::scratch().take() } else { Scratch::default() };
     for j in blocks(n, BLOCK_COLS) {
-        for p in blocks(k, DEPTH) {
+        for p in blocks(k, k.div_ceil(k.div_ceil(DEPTH))) {
             let start = if p.start == 0 { start } else { Start::Old };
             let b_tiles = if pack_b {
                 pack_panels(kernels, b.transposed(), &j, &p, panel, &mut scratch.b)
