@@ -25,19 +25,23 @@ use super::memory::Memory;
 
 /// When it pays, and how long a chunk is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sizes {
+pub struct Sizes {
     /// Bytes between a loop and the work around it that still find place in a cache.
-    pub(super) least_bytes: usize,
+    pub least_bytes: usize,
     /// Bytes that one chunk may leave.
-    pub(super) chunk_bytes: usize,
+    pub chunk_bytes: usize,
     /// The fewest terms that a sum adds at a time.
-    pub(super) least_terms: usize,
+    pub least_terms: usize,
 }
 
 impl Sizes {
     /// What suits the second-level caches of today.
-    pub(super) const DEFAULT: Sizes =
+    pub const DEFAULT: Sizes =
         Sizes { least_bytes: 1 << 20, chunk_bytes: 512 << 10, least_terms: 256 };
+
+    /// Chunks wherever there can be some, as short as they can be: for tests, whose programs are
+    /// small.
+    pub const LEAST: Sizes = Sizes { least_bytes: 1, chunk_bytes: 1, least_terms: 1 };
 }
 
 /// The fewest steps of a chunk.
@@ -240,8 +244,7 @@ impl Region {
             } else if is_next(i) {
                 break;
             } else {
-                let all =
-                    region.before.iter().chain(&region.after).chain(&passed).chain([&at]);
+                let all = region.before.iter().chain(&region.after).chain(&passed).chain([&at]);
                 let apart = all.copied().all(|p| effects[i].apart(&effects[p]));
                 if apart && matches!(stmts[i], Stmt::Map(_)) {
                     region.moved.push(i);

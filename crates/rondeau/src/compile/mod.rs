@@ -24,6 +24,8 @@ use std::sync::Arc;
 
 use rondeau_machine::code::{Code, Place};
 
+pub use chunk::Sizes;
+
 use crate::buffer::DType;
 use crate::ir::{Aval, Program};
 use lower::{Lowerer, Target};
@@ -60,11 +62,11 @@ pub struct TapPart {
 /// Lowers an optimized program, for calls that run on up to `n_threads` threads. The number changes
 /// who computes a value, never its bits.
 pub fn compile(program: &Program, n_threads: usize) -> Compiled {
-    compile_with(program, n_threads, chunk::Sizes::DEFAULT)
+    compile_with(program, n_threads, Sizes::DEFAULT)
 }
 
-/// As [`compile`], with other sizes for chunks.
-fn compile_with(program: &Program, n_threads: usize, sizes: chunk::Sizes) -> Compiled {
+/// As [`compile`], with other sizes of the chunks of long loops.
+pub fn compile_with(program: &Program, n_threads: usize, sizes: Sizes) -> Compiled {
     let (inputs, outputs) = (program.input_avals(), program.output_avals());
     let mut lowerer = Lowerer::new();
     let values: Vec<Value> = inputs

@@ -8,7 +8,7 @@ use rondeau_machine::{Arena, Executor, Tapped, as_bytes, as_bytes_mut};
 
 use super::Engine;
 use crate::buffer::{Buffer, DType, Layout, Mark, dispatch};
-use crate::compile::{Compiled, TapPart, compile};
+use crate::compile::{Compiled, Sizes, TapPart, compile_with};
 use crate::ir::{Aval, Plan, Program};
 use crate::optimize::optimize;
 use crate::prim::show_tap;
@@ -173,9 +173,21 @@ impl Executable {
     /// threads, at most [`MAX_THREADS`](super::MAX_THREADS); the results have the same bits for
     /// any number. The interpreter has one.
     pub fn with_threads(program: &Program, engine: Engine, n_threads: usize) -> Executable {
+        Executable::with_sizes(program, engine, n_threads, Sizes::DEFAULT)
+    }
+
+    /// As [`with_threads`](Executable::with_threads), with other sizes of the chunks of long loops.
+    /// Sums over the steps of a loop depend on them.
+    pub fn with_sizes(
+        program: &Program,
+        engine: Engine,
+        n_threads: usize,
+        sizes: Sizes,
+    ) -> Executable {
         let program = Arc::new(program.clone());
-        let machine =
-            |executor| Runner::Machine(Box::new(Machine::new(&program, executor, n_threads)));
+        let machine = |executor| {
+            Runner::Machine(Box::new(Machine::new(&program, executor, n_threads, sizes)))
+        };
         let runner = match engine {
             Engine::Interpreter => Runner::Interpreter(Plan::new(program.clone())),
             Engine::Vm => machine(Executor::Vm),
@@ -248,8 +260,8 @@ impl Executable {
 }
 
 impl Machine {
-    fn new(program: &Program, executor: Executor, n_threads: usize) -> Machine {
-        let compiled = compile(program, n_threads);
+    fn new(program: &Program, executor: Executor, n_threads: usize, sizes: Sizes) -> Machine {
+        let compiled = compile_with(program, n_threads, sizes);
         let executable = rondeau_machine::Executable::new(&compiled.code, executor)
             .unwrap_or_else(|error| panic!("internal: the code is refused: {error}\n{program}"));
         let layout = |aval: &Aval| Layout::dense(aval.shape.clone());

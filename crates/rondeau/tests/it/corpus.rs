@@ -19,6 +19,7 @@ use std::path::Path;
 
 use rondeau::Error;
 use rondeau::buffer::{Buffer, DType, Scalar, Shape};
+use rondeau::compile::Sizes;
 use rondeau::ir::{Aval, Program, eval};
 use rondeau::optimize::optimize;
 use rondeau::run::{Engine, Executable};
@@ -161,11 +162,13 @@ fn every_engine(program: &Program, inputs: &[Buffer], need: &[Buffer], place: Pl
         };
         check("interpreted", eval(program, inputs));
         for executor in [Engine::Vm, Engine::Native] {
-            let compiled = Executable::with(program, executor);
-            check(
-                &format!("compiled for {executor:?}"),
-                compiled.call(&inputs.iter().collect::<Vec<_>>()),
-            );
+            for (sizes, chunks) in [(Sizes::DEFAULT, ""), (Sizes::LEAST, ", in chunks")] {
+                let compiled = Executable::with_sizes(program, executor, 1, sizes);
+                check(
+                    &format!("compiled for {executor:?}{chunks}"),
+                    compiled.call(&inputs.iter().collect::<Vec<_>>()),
+                );
+            }
         }
     }
     runs

@@ -1,6 +1,7 @@
 //! Every engine runs the same programs: the compiled code against the interpreter.
 
 use rondeau::buffer::{Buffer, DType};
+use rondeau::compile::Sizes;
 use rondeau::ir::{Program, eval};
 use rondeau::optimize::optimize;
 use rondeau::prim::Prim;
@@ -36,8 +37,11 @@ fn close(got: &[f64], need: &[f64], tolerance: f64) -> bool {
 fn compare(program: &Program, inputs: &[Buffer], what: &str) {
     let need = eval(program, inputs);
     let run = || {
-        let compiled = Executable::with(program, Engine::Native);
-        assert_agree(program, &compiled.call(&inputs.iter().collect::<Vec<_>>()), &need, what);
+        let inputs: Vec<&Buffer> = inputs.iter().collect();
+        for sizes in [Sizes::DEFAULT, Sizes::LEAST] {
+            let compiled = Executable::with_sizes(program, Engine::Native, 1, sizes);
+            assert_agree(program, &compiled.call(&inputs), &need, what);
+        }
     };
     if !what.is_empty() && std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
         let part = shrunk(first_fault(program, inputs).unwrap_or_else(|| program.clone()), inputs);

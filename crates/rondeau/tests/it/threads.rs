@@ -1,7 +1,9 @@
 //! Calls on several threads: the same bits for any number of them.
 
 use rondeau::buffer::{Buffer, DType};
+use rondeau::compile::Sizes;
 use rondeau::ir::Program;
+use rondeau::optimize::optimize;
 use rondeau::run::{Engine, Executable, MAX_THREADS};
 use rondeau::{
     Array, Tree, jit, program, random, scan, sigmoid, tanh, value_and_grad, vmap, while_loop,
@@ -73,13 +75,20 @@ fn inputs(program: &Program) -> Vec<Buffer> {
 
 /// Compares the bits for all numbers of threads; returns the most parts that something had.
 fn most_parts(program: &Program) -> usize {
+    let program = &optimize(program);
+    let most = [Sizes::DEFAULT, Sizes::LEAST].map(|sizes| most_parts_with(program, sizes));
+    most[0].min(most[1])
+}
+
+fn most_parts_with(program: &Program, sizes: Sizes) -> usize {
     let inputs = inputs(program);
     let inputs: Vec<&Buffer> = inputs.iter().collect();
-    let need = all_bits(&Executable::compile(program, Engine::Native, 1).call(&inputs));
+    let made = |engine, n| Executable::with_sizes(program, engine, n, sizes);
+    let need = all_bits(&made(Engine::Native, 1).call(&inputs));
     let mut most = 0;
     for n in [2, 3, 4, 5, 7, 11, MAX_THREADS] {
         for engine in [Engine::Native, Engine::Vm] {
-            let executable = Executable::compile(program, engine, n);
+            let executable = made(engine, n);
             for _ in 0..2 {
                 assert!(all_bits(&executable.call(&inputs)) == need, "{n} threads of {engine:?}");
             }
@@ -90,6 +99,37 @@ fn most_parts(program: &Program) -> usize {
         }
     }
     most
+}
+
+/// Chunks change where values are, and in which order sums over the steps are taken.
+#[test]
+fn chunks_compute_what_whole_loops_do() {
+    let mut n = 0;
+    for t in [8, 9, 12, 13, 31] {
+        for b in [1, 3, 16] {
+            let (p, h0, xs) = (cell(5, 12), draw(5, &[b, 12]), draw(6, &[b, t, 5]));
+            let forward = program(batch).call(&p, &h0, &xs).expect("a program");
+            let gradient = program(value_and_grad(loss)).call(&p, &h0, &xs).expect("a program");
+            for program in [forward, gradient] {
+                let program = optimize(&program);
+                let inputs = inputs(&program);
+                let inputs: Vec<&Buffer> = inputs.iter().collect();
+                for engine in [Engine::Vm, Engine::Native] {
+                    let whole = Executable::with(&program, engine).call(&inputs);
+                    let chunked = Executable::with_sizes(&program, engine, 1, Sizes::LEAST);
+                    n += chunked.notes().iter().filter(|note| note.contains("chunks of")).count();
+                    for (whole, got) in whole.iter().zip(chunked.call(&inputs)) {
+                        let (whole, got) = (whole.values::<f32>(), got.values::<f32>());
+                        for (whole, got) in whole.iter().zip(got.iter()) {
+                            let scale = whole.abs().max(1.0);
+                            assert!((whole - got).abs() <= 1e-5 * scale, "{t} {b}: {whole} {got}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(n >= 30, "only {n} loops were divided");
 }
 
 #[test]

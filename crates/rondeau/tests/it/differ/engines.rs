@@ -14,7 +14,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rondeau::buffer::{Buffer, DType, Scalar};
-use rondeau::compile::{Compiled, compile};
+use rondeau::compile::{Compiled, Sizes, compile_with};
 use rondeau::ir::{Aval, Program, eval};
 use rondeau::optimize::PIPELINE;
 use rondeau_machine::cpu::Level;
@@ -402,7 +402,8 @@ fn check_or_panic(
     for &passes in &plan.compiled {
         // The number of threads may change nothing.
         let n_threads = 1 + program.n_eqns() % 3;
-        let compiled = compile(&passes.run(program)?, n_threads);
+        let sizes = if program.n_eqns() % 2 == 0 { Sizes::DEFAULT } else { Sizes::LEAST };
+        let compiled = compile_with(&passes.run(program)?, n_threads, sizes);
         let mut first: Vec<Option<Vec<Buffer>>> = vec![None; points.len()];
         for &executor in &plan.executors {
             let who = format!("{executor:?}, {}", passes.describe());
