@@ -39,7 +39,7 @@ fn loss(p: &Cell, h0: &Array, xs: &Array) -> Array {
 }
 
 fn arguments(time: usize) -> (Cell, Array, Array) {
-    // Numbers that lie densely; one number seen everywhere would be laid out for each call.
+    // Numbers that lie densely.
     let all = |shape: &[usize]| {
         let n: usize = shape.iter().product();
         Array::new(shape, (0..n).map(|i| (i as f32 * 0.7).sin()).collect())
@@ -75,6 +75,23 @@ fn a_call_allocates_its_outputs_and_little_else() -> Result<()> {
     let n = of_second_call(|| slope.call(&p, &h0, &xs).map(drop))?;
     println!("a call with 6 inputs and 4 outputs: {n} allocations");
     assert!(n <= MOST + 4 * OF_OUTPUT, "{n} allocations");
+    Ok(())
+}
+
+#[test]
+fn inputs_that_lie_otherwise_take_no_more_memory_from_call_to_call() -> Result<()> {
+    let (p, h0, xs) = arguments(20);
+    let fast = jit(states).engine(Engine::Native);
+    let dense = of_second_call(|| fast.call(&p, &h0, &xs).map(drop))?;
+    let columns = Array::new([3, 20], xs.t().to_vec::<f32>()?);
+    for (what, p, h0, xs) in [
+        ("one number seen everywhere", p.clone(), Array::zeros([4]), Array::ones([20, 3])),
+        ("a transposed sequence", p.clone(), h0.clone(), columns.t()),
+        ("a transposed parameter", Cell { uz: p.uz.t(), ..p.clone() }, h0, xs),
+    ] {
+        let n = of_second_call(|| fast.call(&p, &h0, &xs).map(drop))?;
+        assert_eq!(n, dense, "{what}");
+    }
     Ok(())
 }
 
