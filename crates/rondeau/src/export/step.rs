@@ -59,8 +59,9 @@ impl Step {
         }
         let n_carry = tree::count(carry);
         let carried = tree::leaves_with_paths(carry);
-        let carry =
-            carried.into_iter().map(|(path, leaf)| Ok((or(&path, "carry"), leaf.buffer()?.clone())));
+        let carry = carried
+            .into_iter()
+            .map(|(path, leaf)| Ok((or(&path, "carry"), leaf.buffer()?.clone())));
         let paths = |t: Vec<(String, _)>, root: &str| -> Vec<String> {
             t.into_iter().map(|(path, _): (String, &Array)| name_of(root, &path)).collect()
         };
