@@ -132,6 +132,12 @@ pub struct Bench {
     /// Instead of timing, measure what this core can do at best, and say what follows.
     #[arg(long, conflicts_with = "compare")]
     pub roofline: bool,
+
+    /// Instead of timing calls, time the stages of the first compilation, pass by pass, and of a
+    /// second one. With several workloads, only the first is compiled by a process that has
+    /// compiled nothing before.
+    #[arg(long, conflicts_with_all = ["compare", "roofline"])]
+    pub explain: bool,
 }
 
 const EXPLAIN_HELP: &str = "\

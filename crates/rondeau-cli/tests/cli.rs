@@ -343,6 +343,10 @@ fn a_workload_is_timed_as_one_line_of_json() {
         let error = line["max_err"].as_f64().unwrap();
         assert!(error > 0.0 && error < 1e-5, "{text}");
     }
+    let stages = place.run("bench w5d --explain").good();
+    for told in ["w5d (gradient, a tutorial's size)", "trace and transform", "  cse", "  all"] {
+        assert!(stages.contains(told), "{told} in {stages}");
+    }
     let checked = place.run("bench w5d --budget 0.01 --check").good();
     let line: serde_json::Value = serde_json::from_str(&checked).unwrap();
     assert!(line["max_err"].as_f64().unwrap() < 1e-5, "{checked}");

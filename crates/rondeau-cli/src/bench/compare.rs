@@ -227,7 +227,6 @@ mod tests {
     use super::*;
 
     fn line(workload: &Workload, median_us: f64) -> Line {
-        let stages = Stages { trace_ms: 0.0, optimize_ms: 0.0, codegen_ms: 0.0 };
         Line {
             peer: "rondeau",
             variant: "native",
@@ -241,7 +240,7 @@ mod tests {
             median_us,
             ns_per_step: 0.0,
             compile_ms: 0.0,
-            stages,
+            stages: Stages::default(),
             arena_bytes: 0,
             bytes_per_step: 0.0,
             residual_bytes: 0,

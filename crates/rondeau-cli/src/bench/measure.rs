@@ -6,7 +6,7 @@ use anyhow::Result;
 use rondeau::api::program;
 use rondeau::buffer::DType;
 use rondeau::ir::Program;
-use rondeau::optimize::optimize;
+use rondeau::optimize::optimize_with;
 use rondeau::run::{Engine, Executable};
 use rondeau::{Array, Explanation, Stream, Tree, explain, jit, tree, value_and_grad};
 use serde::Serialize;
@@ -43,7 +43,7 @@ pub struct Line {
     pub median_us: f64,
     /// The median over the steps.
     pub ns_per_step: f64,
-    /// The first call, which traces, optimizes and compiles.
+    /// The first compilation: tracing, optimization, and machine code; no call.
     pub compile_ms: f64,
     /// Its stages.
     pub stages: Stages,
@@ -61,7 +61,7 @@ pub struct Line {
 }
 
 /// How long the stages of a compilation took, in milliseconds.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Stages {
     /// Running the function once, with all transformations.
     pub trace_ms: f64,
@@ -69,6 +69,33 @@ pub struct Stages {
     pub optimize_ms: f64,
     /// The kernels and the machine code.
     pub codegen_ms: f64,
+    /// Each pass by its name.
+    #[serde(skip)]
+    pub passes: Vec<(&'static str, f64)>,
+}
+
+impl Stages {
+    /// Compiles what `trace` traces.
+    fn of(trace: impl FnOnce() -> rondeau::Result<Program>, engine: Engine) -> Result<Stages> {
+        let begin = Instant::now();
+        let traced = trace()?;
+        let trace_ms = ms_since(begin);
+        let (begin, mut passes) = (Instant::now(), vec![]);
+        let mut before = begin;
+        let optimized = optimize_with(&traced, &mut |name, _| {
+            passes.push((name, ms_since(before)));
+            before = Instant::now();
+        });
+        let optimize_ms = ms_since(begin);
+        let begin = Instant::now();
+        drop(Executable::with_threads(&optimized, engine, rondeau::run::threads()?));
+        Ok(Stages { trace_ms, optimize_ms, codegen_ms: ms_since(begin), passes })
+    }
+
+    /// All of them together.
+    pub fn sum_ms(&self) -> f64 {
+        self.trace_ms + self.optimize_ms + self.codegen_ms
+    }
 }
 
 type Outputs = Box<dyn Fn() -> Result<Vec<Array>>>;
@@ -81,8 +108,8 @@ pub(super) struct Subject {
     interpreted64: Outputs,
     explain: Box<dyn Fn() -> rondeau::Result<Explanation>>,
     program: Box<dyn Fn() -> rondeau::Result<Program>>,
-    /// The first call.
-    pub(super) compile_ms: f64,
+    /// The first compilation.
+    pub(super) stages: Stages,
 }
 
 /// What the results are compared with.
@@ -153,9 +180,8 @@ where
     let narrow = (p, h, x);
     let wide = wide(&narrow);
     let compiled = jit(f).engine(engine);
-    let begin = Instant::now();
+    let stages = Stages::of(|| program(f).call(&narrow.0, &narrow.1, &narrow.2), engine)?;
     compiled.call(&narrow.0, &narrow.1, &narrow.2)?;
-    let compile_ms = ms_since(begin);
     let compiled = std::rc::Rc::new(compiled);
     let (timed, args) = (compiled.clone(), narrow.clone());
     let (args1, args2, args3) = (narrow.clone(), narrow.clone(), narrow);
@@ -169,7 +195,7 @@ where
         interpreted64: Box::new(move || Ok(owned(&f(&wide2.0, &wide2.1, &wide2.2)))),
         explain: Box::new(move || explain(f).call(&args2.0, &args2.1, &args2.2)),
         program: Box::new(move || program(f).call(&args3.0, &args3.1, &args3.2)),
-        compile_ms,
+        stages,
     })
 }
 
@@ -237,17 +263,9 @@ impl Subject {
         Ok(worst)
     }
 
-    /// How long the stages of a compilation take.
-    pub(super) fn stages(&self, engine: Engine) -> Result<Stages> {
-        let begin = Instant::now();
-        let traced = self.program()?;
-        let trace_ms = ms_since(begin);
-        let begin = Instant::now();
-        let optimized = optimize(&traced);
-        let optimize_ms = ms_since(begin);
-        let begin = Instant::now();
-        drop(Executable::with(&optimized, engine));
-        Ok(Stages { trace_ms, optimize_ms, codegen_ms: ms_since(begin) })
+    /// How long the stages take when it is compiled once more.
+    pub(super) fn stages_again(&self, engine: Engine) -> Result<Stages> {
+        Stages::of(|| (self.program)(), engine)
     }
 }
 

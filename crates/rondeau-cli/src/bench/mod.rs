@@ -36,6 +36,9 @@ pub fn run(args: &args::Bench) -> Result<()> {
     let engine = Engine::requested()?;
     let budget = duration(args.budget)?;
     let (limits, rates) = rates(budget.min(Duration::from_millis(400)));
+    if args.explain {
+        return compilation(&workloads, engine);
+    }
     if args.roofline {
         return roofline(&workloads, engine, &limits, &rates);
     }
@@ -92,8 +95,8 @@ fn line(
         threads: rondeau::run::threads()?,
         median_us: f64::NAN,
         ns_per_step: f64::NAN,
-        compile_ms: subject.compile_ms,
-        stages: subject.stages(engine)?,
+        compile_ms: subject.stages.sum_ms(),
+        stages: subject.stages.clone(),
         arena_bytes: told.arena_bytes,
         bytes_per_step: told.arena_bytes as f64 / steps as f64,
         residual_bytes: told.census.residual_bytes,
@@ -153,6 +156,28 @@ fn roofline(workloads: &[Workload], engine: Engine, limits: &Limits, rates: &Rat
         );
     }
     crate::print(text.as_bytes())
+}
+
+/// Prints how long the stages of compilations take.
+fn compilation(workloads: &[Workload], engine: Engine) -> Result<()> {
+    for workload in workloads {
+        let subject = subject(workload, engine)?;
+        let (first, again) = (&subject.stages, subject.stages_again(engine)?);
+        let title = format!("{} ({})", workload.name, workload.title);
+        let mut text = format!("{title:40} {:>10} {:>10}\n", "first ms", "again ms");
+        let mut row = |name: &str, first: f64, again: f64| {
+            text += &format!("  {name:38} {first:10.3} {again:10.3}\n");
+        };
+        row("trace and transform", first.trace_ms, again.trace_ms);
+        for ((name, first), (_, again)) in first.passes.iter().zip(&again.passes) {
+            row(&format!("  {name}"), *first, *again);
+        }
+        row("optimize", first.optimize_ms, again.optimize_ms);
+        row("kernels and machine code", first.codegen_ms, again.codegen_ms);
+        row("all", first.sum_ms(), again.sum_ms());
+        crate::print(text.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// The peers of the options and of the environment.

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::ir::{Aval, Builder};
 use crate::prim::Cotangent;
 use crate::trace::{Array, apply, poisoned};
-use crate::transform::{prune, vjp_into};
+use crate::transform::{pruned, vjp_into};
 use crate::tree::{self, Tree};
 use std::sync::Arc;
 
@@ -156,7 +156,7 @@ where
         let place = sorted.iter().position(|&i| i == leaf).expect("internal: it is one of them");
         grads.push(cts[place].instantiate(&mut b, &avals[leaf]));
     }
-    let program = Arc::new(prune(&b.finish([outputs, grads].concat())));
+    let program = Arc::new(pruned(b.finish([outputs, grads].concat())));
     let inputs = [traced.closed.captured, owned(&args)].concat();
     let mut results = apply(&program, &inputs)?;
     let grads = results.split_off(tree::count(&traced.output));

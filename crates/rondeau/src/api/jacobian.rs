@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::ir::{Atom, Aval, Builder, Program};
 use crate::prim::{Batched, Binary, Cotangent, Iota};
 use crate::trace::{Array, apply, poisoned};
-use crate::transform::{Linearized, linearize, prune, vmap_into};
+use crate::transform::{Linearized, linearize, pruned, vmap_into};
 use crate::tree;
 
 /// The Jacobian by reverse mode; see [`jacrev`].
@@ -189,7 +189,7 @@ fn reverse_program(program: &Program, by: &[usize], out: &Aval) -> Result<Progra
             b.reshape(row, &shape.into())
         })
         .collect();
-    Ok(prune(&b.finish(blocks)))
+    Ok(pruned(b.finish(blocks)))
 }
 
 /// From a cotangent of output 0 and the residuals to the cotangents of the selected inputs.
@@ -252,7 +252,7 @@ fn forward_program(program: &Program, by: &[usize]) -> Result<Program> {
             });
         }
     }
-    Ok(prune(&b.finish(blocks)))
+    Ok(pruned(b.finish(blocks)))
 }
 
 impl<F, Args, S> Function<Args> for JacRev<F, S>

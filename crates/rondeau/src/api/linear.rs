@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::ir::{Aval, Builder, Program};
 use crate::prim::{Cotangent, Tangent};
 use crate::trace::{Array, apply, poisoned};
-use crate::transform::{self, Linearized, jvp_into, prune};
+use crate::transform::{self, Linearized, jvp_into, pruned};
 use crate::tree::{self, Tree};
 
 /// Whether each leaf has a derivative.
@@ -129,7 +129,7 @@ where
         .filter(|&i| floats_out[i])
         .map(|i| tangents_out[i].instantiate(&mut b, outputs[i]))
         .collect();
-    let program = prune(&b.finish([outputs, values].concat()));
+    let program = pruned(b.finish([outputs, values].concat()));
     check_forward(&program)?;
     let inputs = [traced.closed.captured, owned(&args), float_leaves(&tangents, &flags)].concat();
     let mut results = apply(&Arc::new(program), &inputs)?;
@@ -323,7 +323,7 @@ fn backward_program<Args, R>(split: &Split<Args, R>) -> Result<Program> {
     let cts = split.linearized.backward(&mut b, &residuals, &cts)?;
     let avals = split.arg_avals.iter().filter(|aval| aval.is_float());
     let outputs = cts.iter().zip(avals).map(|(ct, aval)| ct.instantiate(&mut b, aval)).collect();
-    Ok(prune(&b.finish(outputs)))
+    Ok(pruned(b.finish(outputs)))
 }
 
 /// The value of a function, and its derivative there as a linear function, which can be applied

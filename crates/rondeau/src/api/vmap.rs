@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::ir::{Aval, Builder};
 use crate::prim::Batched;
 use crate::trace::apply;
-use crate::transform::{prune, vmap_into};
+use crate::transform::{pruned, vmap_into};
 use crate::tree;
 
 /// A batched function; see [`vmap`].
@@ -312,7 +312,7 @@ impl<F> Vmap<F> {
                 }
             });
         }
-        let program = Arc::new(prune(&b.finish(atoms)));
+        let program = Arc::new(pruned(b.finish(atoms)));
         let inputs = [traced.closed.captured, owned(&args)].concat();
         Ok(tree::rebuild(&traced.output, apply(&program, &inputs)?))
     }

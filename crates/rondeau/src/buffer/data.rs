@@ -209,8 +209,15 @@ impl Buffer {
 
     /// Copies the values out in row-major order.
     fn gather<T: Element>(&self) -> Vec<T> {
-        let (data, offset) = self.raw::<T>();
         let mut values = Vec::with_capacity(self.layout.shape.count());
+        self.gather_into(&mut values);
+        values
+    }
+
+    /// The same into memory that is there already.
+    pub(crate) fn gather_into<T: Element>(&self, values: &mut Vec<T>) {
+        let (data, offset) = self.raw::<T>();
+        values.clear();
         walk(&self.layout.shape, &self.layout.strides, offset as isize, &mut |start, n, stride| {
             match stride {
                 1 => values.extend_from_slice(&data[start as usize..start as usize + n]),
@@ -218,7 +225,6 @@ impl Buffer {
                 _ => values.extend((0..n as isize).map(|i| data[(start + i * stride) as usize])),
             }
         });
-        values
     }
 
     /// This buffer laid out in row-major order.

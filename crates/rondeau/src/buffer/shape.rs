@@ -1,36 +1,47 @@
 //! Sizes of the axes of an array.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 /// An array holds at most this many bytes (2^34).
 pub const MAX_BYTES: usize = 1 << 34;
 
+/// So many axes take no memory of their own. Programs hold a shape for each variable, and passes
+/// copy them all.
+const FEW: usize = 4;
+
 /// The size of each axis, outermost first. A scalar has none.
-#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Shape(Vec<usize>);
+#[derive(Clone)]
+pub struct Shape(Sizes);
+
+#[derive(Clone)]
+enum Sizes {
+    Few { rank: u8, sizes: [usize; FEW] },
+    Many(Box<[usize]>),
+}
 
 impl Shape {
     /// The shape of a scalar: no axes.
     pub const fn scalar() -> Shape {
-        Shape(Vec::new())
+        Shape(Sizes::Few { rank: 0, sizes: [0; FEW] })
     }
 
     /// The number of axes.
     pub fn rank(&self) -> usize {
-        self.0.len()
+        self.len()
     }
 
     /// The number of elements. Shapes whose number overflows are refused where arrays are made;
     /// here it saturates.
     pub fn count(&self) -> usize {
-        self.0.iter().fold(1, |count, &size| count.saturating_mul(size))
+        self.iter().fold(1, |count, &size| count.saturating_mul(size))
     }
 
     /// Whether an array of this shape, with elements of `size` bytes, stays within [`MAX_BYTES`],
     /// also if axes of size zero were one.
     pub fn is_reasonable(&self, size: usize) -> bool {
-        let count = self.0.iter().try_fold(size, |count, &n| count.checked_mul(n.max(1)));
+        let count = self.iter().try_fold(size, |count, &n| count.checked_mul(n.max(1)));
         count.is_some_and(|bytes| bytes <= MAX_BYTES)
     }
 
@@ -38,7 +49,7 @@ impl Shape {
     pub fn strides(&self) -> Vec<isize> {
         let mut strides = vec![1; self.rank()];
         for axis in (1..self.rank()).rev() {
-            strides[axis - 1] = strides[axis] * self.0[axis].max(1) as isize;
+            strides[axis - 1] = strides[axis] * self[axis].max(1) as isize;
         }
         strides
     }
@@ -56,9 +67,8 @@ impl Shape {
 
     /// This shape with axis `axis` of another size.
     pub fn with(&self, axis: usize, size: usize) -> Shape {
-        let mut shape = self.clone();
-        shape.0[axis] = size;
-        shape
+        let change = |(i, &old)| if i == axis { size } else { old };
+        self.iter().enumerate().map(change).collect()
     }
 
     /// The shape that NumPy's rules broadcast both to, if there is one.
@@ -66,7 +76,7 @@ impl Shape {
         let rank = self.rank().max(other.rank());
         let size = |shape: &Shape, i: usize| {
             let missing = rank - shape.rank();
-            if i < missing { 1 } else { shape.0[i - missing] }
+            if i < missing { 1 } else { shape[i - missing] }
         };
         (0..rank)
             .map(|i| match (size(self, i), size(other, i)) {
@@ -82,31 +92,76 @@ impl Shape {
 impl Deref for Shape {
     type Target = [usize];
     fn deref(&self) -> &[usize] {
-        &self.0
+        match &self.0 {
+            Sizes::Few { rank, sizes } => &sizes[..usize::from(*rank)],
+            Sizes::Many(sizes) => sizes,
+        }
+    }
+}
+
+impl Default for Shape {
+    fn default() -> Shape {
+        Shape::scalar()
+    }
+}
+
+impl PartialEq for Shape {
+    fn eq(&self, other: &Shape) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Shape {}
+
+impl Hash for Shape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl PartialOrd for Shape {
+    fn partial_cmp(&self, other: &Shape) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Shape {
+    fn cmp(&self, other: &Shape) -> std::cmp::Ordering {
+        (**self).cmp(&**other)
     }
 }
 
 impl FromIterator<usize> for Shape {
-    fn from_iter<I: IntoIterator<Item = usize>>(sizes: I) -> Shape {
-        Shape(sizes.into_iter().collect())
+    fn from_iter<I: IntoIterator<Item = usize>>(iter: I) -> Shape {
+        let mut iter = iter.into_iter();
+        let (mut rank, mut sizes) = (0, [0; FEW]);
+        while let Some(size) = iter.next() {
+            if rank == FEW {
+                let all = sizes.into_iter().chain([size]).chain(iter);
+                return Shape(Sizes::Many(all.collect()));
+            }
+            sizes[rank] = size;
+            rank += 1;
+        }
+        Shape(Sizes::Few { rank: rank as u8, sizes })
     }
 }
 
 impl<const N: usize> From<[usize; N]> for Shape {
     fn from(sizes: [usize; N]) -> Shape {
-        Shape(sizes.to_vec())
+        Shape::from(&sizes[..])
     }
 }
 
 impl From<&[usize]> for Shape {
     fn from(sizes: &[usize]) -> Shape {
-        Shape(sizes.to_vec())
+        sizes.iter().copied().collect()
     }
 }
 
 impl From<Vec<usize>> for Shape {
     fn from(sizes: Vec<usize>) -> Shape {
-        Shape(sizes)
+        Shape::from(&sizes[..])
     }
 }
 
@@ -118,7 +173,7 @@ impl From<&Shape> for Shape {
 
 impl From<usize> for Shape {
     fn from(size: usize) -> Shape {
-        Shape(vec![size])
+        Shape::from([size])
     }
 }
 
@@ -131,7 +186,7 @@ impl From<()> for Shape {
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[")?;
-        for (i, size) in self.0.iter().enumerate() {
+        for (i, size) in self.iter().enumerate() {
             write!(f, "{}{size}", if i == 0 { "" } else { "," })?;
         }
         f.write_str("]")
@@ -140,6 +195,6 @@ impl fmt::Display for Shape {
 
 impl fmt::Debug for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(&**self, f)
     }
 }

@@ -3,11 +3,11 @@
 
 use crate::api::{Function, TracedFunction, trace_function};
 use crate::buffer::{Buffer, Scalar};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ir::{Atom, Aval, Builder, Program};
 use crate::optimize::optimize;
 use crate::prim::Prim;
-use crate::trace::{Array, avals, check_sizes};
+use crate::trace::{Array, avals, check_carry, check_sizes};
 use crate::tree::{self, Tree};
 
 /// What an equation may make of constants at most beyond their own size, in bytes: smaller results
@@ -46,23 +46,7 @@ impl Step {
             .collect();
         let TracedFunction { closed, output: (carry_out, y) } =
             trace_function(step, &args, &inputs)?;
-        let entered = tree::structure_of(carry);
-        let left = tree::structure_of(&carry_out);
-        if entered != left {
-            return Err(Error::carry_tree("export", &entered, &left));
-        }
-        let (n_params, n_carry) = (tree::count(params), tree::count(carry));
-        let outputs = closed.program.output_avals();
-        let carried = tree::leaves_with_paths(carry);
-        let changes: Vec<_> = (carried.iter().zip(&inputs[n_params..]).zip(&outputs))
-            .filter(|((_, before), after)| before != after)
-            .map(|(((path, _), before), after)| {
-                (path.clone(), before.to_string(), after.to_string())
-            })
-            .collect();
-        if !changes.is_empty() {
-            return Err(Error::carry_changed("export", &changes));
-        }
+        check_carry("export", carry, &carry_out)?;
         check_sizes(&closed.program)?;
 
         let mut known = Vec::new();
@@ -73,8 +57,11 @@ impl Step {
         for (name, leaf) in params {
             known.push((or(name, "params"), leaf.buffer()?.clone()));
         }
-        let carry =
-            carried.iter().map(|(path, leaf)| Ok((or(path, "carry"), leaf.buffer()?.clone())));
+        let n_carry = tree::count(carry);
+        let carried = tree::leaves_with_paths(carry);
+        let carry = carried
+            .into_iter()
+            .map(|(path, leaf)| Ok((or(&path, "carry"), leaf.buffer()?.clone())));
         let paths = |t: Vec<(String, _)>, root: &str| -> Vec<String> {
             t.into_iter().map(|(path, _): (String, &Array)| name_of(root, &path)).collect()
         };

@@ -466,6 +466,18 @@ fn a_gru_in_both_languages() {
 }
 
 #[test]
+fn a_carry_that_changes_is_named() {
+    let step = |(): &(), h: &Array, _: &Array| (h.sum(), ());
+    let error = Model::new(step, &(), &Array::zeros([2]), &Array::zeros([2])).unwrap_err();
+    insta::assert_snapshot!(error, @r"
+    the carry of `export` must keep its type from step to step
+      carry enters the step as f32[2]
+      carry leaves the step as f32[]
+    help: return carry as f32[2], or start the export from f32[]
+    ");
+}
+
+#[test]
 fn generated_code_computes_what_the_library_does() {
     let dir = tempfile::tempdir().unwrap();
     let mut cases = cell_cases();

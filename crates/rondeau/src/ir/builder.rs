@@ -7,7 +7,7 @@ use crate::error::Misfit;
 use crate::prim::Prim;
 
 /// A program under construction. Rules receive one and append their equations to it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Builder {
     avals: Vec<Aval>,
     inputs: Vec<Var>,
@@ -109,7 +109,7 @@ impl Builder {
         self.bind(prim, inputs)[0]
     }
 
-    /// Appends a program's equations, with `inputs` for its inputs; its outputs.
+    /// Appends a program's equations, with `inputs` of the same types for its inputs; its outputs.
     pub fn inline(&mut self, program: &Program, inputs: &[Atom]) -> Vec<Atom> {
         debug_assert_eq!(program.inputs.len(), inputs.len(), "internal: inline\n{program}");
         let mut env: Vec<Option<Atom>> = vec![None; program.n_vars()];
@@ -117,13 +117,33 @@ impl Builder {
             env[var.index()] = Some(atom);
         }
         for eqn in &program.eqns {
-            let inputs: Vec<Atom> = eqn.inputs.iter().map(|&atom| read(&env, atom)).collect();
-            let outputs = self.bind(eqn.prim.clone(), &inputs);
-            for (&var, atom) in eqn.outputs.iter().zip(outputs) {
-                env[var.index()] = Some(atom);
-            }
+            let inputs = eqn.inputs.iter().map(|&atom| read(&env, atom)).collect();
+            self.copy(program, eqn, inputs, &mut env);
         }
         program.outputs.iter().map(|&atom| read(&env, atom)).collect()
+    }
+
+    /// Appends an equation of a program, with `inputs` of the same types for its inputs; `env`
+    /// learns what its outputs have become. Nothing is inferred again.
+    pub(crate) fn copy(
+        &mut self,
+        program: &Program,
+        eqn: &Eqn,
+        inputs: Vec<Atom>,
+        env: &mut [Option<Atom>],
+    ) {
+        debug_assert!(
+            eqn.prim.infer_of_any_size(&self.avals(&inputs)).is_ok_and(|avals| {
+                avals.iter().eq(eqn.outputs.iter().map(|&var| program.var_aval(var)))
+            }),
+            "internal: inputs of other types\n{program}"
+        );
+        let outputs: Vec<Var> =
+            eqn.outputs.iter().map(|&var| self.fresh(program.var_aval(var).clone())).collect();
+        for (&var, &new) in eqn.outputs.iter().zip(&outputs) {
+            env[var.index()] = Some(Atom::Var(new));
+        }
+        self.eqns.push(Eqn { prim: eqn.prim.clone(), inputs, outputs });
     }
 
     /// A number of the type and shape of `aval`, without taking memory for it.
@@ -145,26 +165,54 @@ impl Builder {
     ///
     /// For builders whose inputs were found on the way.
     pub fn finish_ordered(self, outputs: Vec<Atom>) -> Program {
-        let mut ordered = Builder::new();
-        let mut env: Vec<Option<Atom>> = vec![None; self.avals.len()];
-        for (&var, name) in self.inputs.iter().zip(&self.names) {
-            let aval = self.avals[var.index()].clone();
-            env[var.index()] = Some(ordered.named_input(aval, name.clone()));
-        }
-        for eqn in self.eqns {
-            let inputs = eqn.inputs.iter().map(|&atom| read(&env, atom)).collect();
-            let outputs: Vec<Var> = eqn
-                .outputs
-                .iter()
-                .map(|&var| ordered.fresh(self.avals[var.index()].clone()))
-                .collect();
-            for (&old, &new) in eqn.outputs.iter().zip(&outputs) {
-                env[old.index()] = Some(Atom::Var(new));
+        Program::numbered(&self.avals, self.inputs, self.names, self.eqns, outputs)
+    }
+
+    /// The position of the equation that was appended last.
+    pub(crate) fn last_eqn_idx(&self) -> usize {
+        self.eqns.len() - 1
+    }
+
+    /// An equation by its position.
+    pub(crate) fn eqn(&self, idx: usize) -> &Eqn {
+        &self.eqns[idx]
+    }
+}
+
+impl Program {
+    /// The program of these equations, with its variables numbered anew in the order in which they
+    /// are bound: `inputs` first, then the outputs of each equation. `avals` are the types by the
+    /// old numbers; variables that nothing binds are dropped.
+    pub(crate) fn numbered(
+        avals: &[Aval],
+        inputs: Vec<Var>,
+        names: Vec<String>,
+        mut eqns: Vec<Eqn>,
+        mut outputs: Vec<Atom>,
+    ) -> Program {
+        let mut ordered = Builder { names, ..Builder::default() };
+        ordered.avals.reserve(avals.len());
+        let mut new: Vec<Option<Atom>> = vec![None; avals.len()];
+        let bind = |ordered: &mut Builder, new: &mut [Option<Atom>], old: Var| {
+            let var = ordered.fresh(avals[old.index()].clone());
+            new[old.index()] = Some(Atom::Var(var));
+            var
+        };
+        ordered.inputs = inputs.into_iter().map(|old| bind(&mut ordered, &mut new, old)).collect();
+        for eqn in &mut eqns {
+            eqn.inputs.iter_mut().for_each(|atom| *atom = read(&new, *atom));
+            for var in &mut eqn.outputs {
+                *var = bind(&mut ordered, &mut new, *var);
             }
-            ordered.eqns.push(Eqn { prim: eqn.prim, inputs, outputs });
         }
-        let outputs = outputs.iter().map(|&atom| read(&env, atom)).collect();
-        ordered.finish(outputs)
+        outputs.iter_mut().for_each(|atom| *atom = read(&new, *atom));
+        Builder { eqns, ..ordered }.finish(outputs)
+    }
+
+    /// Whether the variables are numbered in the order in which they are bound.
+    pub(crate) fn is_numbered(&self) -> bool {
+        let bound = self.eqns.iter().flat_map(|eqn| &eqn.outputs);
+        self.inputs.iter().chain(bound).map(|var| var.index()).eq(0..self.avals.len())
     }
 }
 

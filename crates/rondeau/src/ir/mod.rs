@@ -15,6 +15,7 @@ mod program;
 
 pub use aval::Aval;
 pub use builder::Builder;
+pub(crate) use builder::read;
 pub use eval::{Plan, eval};
 pub use params::{Params, Value};
 pub use program::{Atom, Eqn, Program, Var};

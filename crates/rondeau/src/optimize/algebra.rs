@@ -5,24 +5,26 @@
 //! `(x + y) - y = x` (rounding), `reduce_sum` over no axes `= x` (it starts from `0`: `-0` becomes
 //! `0`). Integers wrap, so what holds in arithmetic modulo 2³² is used for them.
 
+use std::borrow::Cow;
+
 use super::cost::is_elementwise;
 use super::draft::{Draft, Rule, rewrite};
 use super::fold::{self, spread_scalar};
 use crate::buffer::{DType, Scalar, Shape};
-use crate::ir::{Atom, Program};
+use crate::ir::{Atom, Eqn, Program};
 use crate::prim::{Binary, Broadcast, DotGeneral, Fold, Prim, Unary};
 
 /// The program with identities applied, and what becomes known by them folded.
 pub(super) fn algebra(program: &Program) -> Program {
     // A rule that asks whether something else reads a value sees what other rules made only in
     // the next round.
-    let mut program = rewrite(program, &[fold::RULES, RULES]);
+    let mut program = Cow::Borrowed(program);
     loop {
-        let next = rewrite(&program, &[fold::RULES, RULES]);
-        if next == program {
-            return program;
+        let (next, changed) = rewrite(&program, &[fold::RULES, RULES]);
+        if !changed || next == *program {
+            return next;
         }
-        program = next;
+        program = Cow::Owned(next);
     }
 }
 
@@ -158,7 +160,10 @@ fn unary_of_unary(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Ato
     match (outer, inner) {
         (Unary::Neg, Unary::Neg) | (Unary::Not, Unary::Not) => Some(eqn.inputs[0]),
         (Unary::Abs, Unary::Neg) if draft.aval(inputs[0]).dtype == DType::U32 => None,
-        (Unary::Abs, Unary::Neg | Unary::Abs) => Some(draft.bind1(Unary::Abs, &eqn.inputs)),
+        (Unary::Abs, Unary::Neg | Unary::Abs) => {
+            let x = eqn.inputs[0];
+            Some(draft.bind1(Unary::Abs, &[x]))
+        }
         _ => None,
     }
 }
@@ -196,12 +201,15 @@ fn spread_operand(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Ato
     if !matches!(prim, Prim::Binary(_) | Prim::Select(_)) {
         return None;
     }
+    if inputs.iter().all(|&atom| spread_scalar(draft, atom).is_none()) {
+        return None;
+    }
     let scalars: Vec<Option<Atom>> =
         inputs.iter().map(|&atom| spread_scalar(draft, atom)).collect();
     let keeps_shape =
         |(&atom, scalar): (&Atom, &Option<Atom>)| scalar.is_none() && draft.aval(atom).rank() > 0;
     let has_shape = inputs.iter().zip(&scalars).any(keeps_shape);
-    if !has_shape || scalars.iter().all(Option::is_none) {
+    if !has_shape {
         return None;
     }
     let new: Vec<Atom> =
@@ -267,7 +275,8 @@ fn transposed_product(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option
         lhs_batch: dot.rhs_batch.clone(),
         rhs_batch: dot.lhs_batch.clone(),
     };
-    Some(draft.bind1(swapped, &[eqn.inputs[1], eqn.inputs[0]]))
+    let swapped_inputs = [eqn.inputs[1], eqn.inputs[0]];
+    Some(draft.bind1(swapped, &swapped_inputs))
 }
 
 // f(xᵀ, yᵀ)ᵀ = f(x, y), for elementwise f that nothing else reads.
@@ -305,9 +314,10 @@ fn without_transposes(draft: &mut Draft, atom: Atom) -> Atom {
         None => atom,
         Some(eqn) if matches!(eqn.prim, Prim::Transpose(_)) => eqn.inputs[0],
         Some(eqn) => {
+            let Eqn { prim, inputs, .. } = eqn.clone();
             let inputs: Vec<Atom> =
-                eqn.inputs.iter().map(|&input| without_transposes(draft, input)).collect();
-            draft.bind1(eqn.prim.clone(), &inputs)
+                inputs.into_iter().map(|input| without_transposes(draft, input)).collect();
+            draft.bind1(prim, &inputs)
         }
     }
 }

@@ -13,7 +13,6 @@
 //! Everything in a loop counts once a step, and at least [`MIN_STEPS`] times; `while` is taken to run [`WHILE_STEPS`] steps, and
 //! `cond` to run its dearest branch. The model knows no caches and no parallelism.
 
-use std::collections::HashSet;
 use std::ops::Add;
 
 use crate::ir::{Atom, Aval, Eqn, Program, Var};
@@ -103,11 +102,13 @@ fn scan_cost(scan: &Scan) -> Cost {
     let fused = fused(&scan.body);
     let makes = |eqn: &&Eqn| !is_view(&eqn.prim) || is_part(eqn, &fused);
     let made = scan.body.eqns().iter().filter(makes);
-    let made: HashSet<Var> = made.flat_map(|eqn| eqn.outputs.iter().copied()).collect();
-    let copied: HashSet<Atom> = scan.body.outputs().iter().copied().collect();
-    let copied =
-        copied.into_iter().filter(|atom| !atom.var().is_some_and(|var| made.contains(&var)));
-    let bytes: usize = copied.map(|atom| scan.body.aval(atom).bytes()).sum();
+    let mut is_made = vec![false; scan.body.n_vars()];
+    made.flat_map(|eqn| &eqn.outputs).for_each(|var| is_made[var.index()] = true);
+    let outputs = scan.body.outputs();
+    let copied = outputs.iter().enumerate().filter(|&(i, atom)| {
+        !atom.var().is_some_and(|var| is_made[var.index()]) && !outputs[..i].contains(atom)
+    });
+    let bytes: usize = copied.map(|(_, &atom)| scan.body.aval(atom).bytes()).sum();
     let copies = Cost { bytes: bytes as f64, ..Cost::default() };
     (cost(&scan.body) + copies).times(assumed_steps(scan.length) as f64)
 }
@@ -127,13 +128,14 @@ fn traffic(program: &Program) -> f64 {
         Some(Atom::Lit(_)) | None => 0,
     };
     let mut bytes = 0;
-    let mut read_by_fused: HashSet<Atom> = HashSet::new();
+    let mut read_by_fused = vec![false; program.n_vars()];
     for eqn in program.eqns() {
         // What inner programs read and write is counted there.
         let moves = !is_view(&eqn.prim) && eqn.prim.body_rules().is_none();
         if is_elementwise(&eqn.prim) {
-            let is_in_memory = |atom: &&Atom| atom.var().is_none_or(|var| !fused[var.index()]);
-            read_by_fused.extend(eqn.inputs.iter().filter(is_in_memory));
+            let vars = eqn.inputs.iter().filter_map(|atom| atom.var());
+            let in_memory = vars.filter(|var| !fused[var.index()]);
+            in_memory.for_each(|var| read_by_fused[var.index()] = true);
         } else if moves {
             bytes += eqn.inputs.iter().map(|&atom| size(atom)).sum::<usize>();
         }
@@ -143,7 +145,8 @@ fn traffic(program: &Program) -> f64 {
             }
         }
     }
-    (bytes + read_by_fused.into_iter().map(size).sum::<usize>()) as f64
+    let read = (0..program.n_vars()).filter(|&i| read_by_fused[i]);
+    (bytes + read.map(|i| size(Atom::Var(Var(i as u32)))).sum::<usize>()) as f64
 }
 
 /// Whether it is a slice of a product, which is made like a product of its own.

@@ -4,6 +4,7 @@
 //! again is what they are for.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::draft::{Draft, with_bodies};
 use crate::ir::{Atom, Program};
@@ -11,7 +12,8 @@ use crate::prim::{Binary, CallKind, Prim};
 
 /// The program without repeated equations.
 pub(super) fn cse(program: &Program) -> Program {
-    let mut seen: HashMap<(Prim, Vec<Atom>), Vec<Atom>> = HashMap::new();
+    let mut seen: HashMap<(Prim, Vec<Atom>), Vec<Atom>, BuildHasherDefault<Words>> =
+        HashMap::default();
     let mut draft = Draft::new(&[]);
     let inputs = draft.inputs_of(program);
     let outputs = draft.copy(program, &inputs, |draft, prim, inputs| {
@@ -25,6 +27,43 @@ pub(super) fn cse(program: &Program) -> Program {
             .clone()
     });
     draft.finish(outputs)
+}
+
+/// Hashes equations, which are many small numbers, and nothing that an adversary could choose to
+/// much effect: a word at a time, by a rotation and a product.
+#[derive(Default)]
+struct Words(u64);
+
+impl Hasher for Words {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        // An odd number with about as many ones as zeros: 2⁶⁴ over the golden ratio.
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(u64::from(word));
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+
+    fn write_isize(&mut self, word: isize) {
+        self.write_u64(word as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        // The high bits have seen all words, and tables look at the low ones too.
+        self.0 ^ (self.0 >> 32)
+    }
 }
 
 fn may_share(prim: &Prim) -> bool {

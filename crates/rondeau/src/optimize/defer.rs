@@ -15,16 +15,13 @@ use std::collections::HashMap;
 use super::cost::is_view;
 use super::draft::Draft;
 use super::hoist::{follows, for_all_steps, materialize};
-use super::loops::{Loop, LoopDraft, Source, improve_loops_by_choices};
+use super::loops::{Changes, Loop, LoopDraft, Source, improve_loops};
 use crate::ir::{Atom, Aval, Eqn, Program, Var};
 use crate::prim::{Batched, Binary, DotGeneral, Fold, Prim, Reduce, Unary};
 
 /// The program with loops that compute only what a later step reads.
 pub(super) fn defer(program: &Program) -> Program {
-    let n_choices = |it: Loop<'_>| Defer::new(it).choices.len();
-    improve_loops_by_choices(program, &n_choices, &|draft, it, chosen| {
-        Some(Defer::new(it).run(draft, chosen))
-    })
+    improve_loops(program, &|it| Box::new(Defer::new(it)))
 }
 
 /// Something that can move behind the loop.
@@ -44,6 +41,16 @@ struct Defer<'a> {
     /// later step.
     movable: Vec<bool>,
     choices: Vec<Choice>,
+}
+
+impl Changes for Defer<'_> {
+    fn n_choices(&self) -> usize {
+        self.choices.len()
+    }
+
+    fn make(&self, draft: &mut Draft, chosen: &[bool]) -> Option<Vec<Atom>> {
+        Some(self.run(draft, chosen))
+    }
 }
 
 impl<'a> Defer<'a> {
@@ -231,9 +238,7 @@ impl<'a> Defer<'a> {
             let Some(inputs) = eqn.inputs.iter().map(read).collect::<Option<Vec<Atom>>>() else {
                 continue;
             };
-            for (var, atom) in eqn.outputs.iter().zip(new.bind(&eqn.prim, &inputs)) {
-                env[var.index()] = Some(atom);
-            }
+            new.step().copy(body, eqn, inputs, &mut env);
         }
         (new, env)
     }

@@ -1,12 +1,13 @@
 //! A program on its way from one version to the next: equations are copied one by one, and each
 //! meets the rules of the pass with what is known of its operands.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::buffer::Scalar;
-use crate::ir::{Atom, Aval, Builder, Eqn, Program, Var};
+use crate::ir::{Atom, Aval, Builder, Eqn, Program, read};
 use crate::prim::{Call, CallKind, Cond, Prim, Scan, While};
-use crate::transform::prune;
+use crate::transform::pruned;
 
 /// A local rewrite: what the equation `prim inputs`, which has one output, is equal to; `None` if
 /// the rule has nothing to say. It may append equations, which meet the rules in turn; so what it
@@ -17,13 +18,16 @@ pub(super) type Rule = fn(&mut Draft, &Prim, &[Atom]) -> Option<Atom>;
 pub(super) type Copy<'a> = &'a dyn Fn(&mut Draft, &Prim, &[Atom]) -> Vec<Atom>;
 
 /// A program under construction that remembers how each variable is bound.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Draft {
     b: Builder,
-    bound_by: Vec<Option<Arc<Eqn>>>,
+    /// The position of the equation that binds each variable; none for inputs.
+    bound_by: Vec<Option<usize>>,
     /// How often the program that is copied reads what each variable stands for.
     n_readers: Vec<usize>,
     rules: &'static [&'static [Rule]],
+    /// How many equations the rules made something else of.
+    n_rewritten: usize,
 }
 
 impl Draft {
@@ -51,8 +55,9 @@ impl Draft {
     }
 
     /// The equation that binds an atom; none for numbers and inputs.
-    pub(super) fn def(&self, atom: Atom) -> Option<Arc<Eqn>> {
-        self.bound_by.get(atom.var()?.index())?.clone()
+    pub(super) fn def(&self, atom: Atom) -> Option<&Eqn> {
+        let idx = *self.bound_by.get(atom.var()?.index())?;
+        Some(self.b.eqn(idx?))
     }
 
     /// Whether the program that is copied reads this value in one place only.
@@ -85,15 +90,15 @@ impl Draft {
         for rule in self.rules.iter().copied().flatten() {
             if let Some(atom) = rule(self, &prim, inputs) {
                 debug_assert!(self.has_type(atom, &prim, inputs), "internal: a rule for {prim:?}");
+                self.n_rewritten += 1;
                 return vec![atom];
             }
         }
-        let outputs = self.b.bind(prim.clone(), inputs);
-        let vars: Vec<Var> = outputs.iter().filter_map(|atom| atom.var()).collect();
-        let eqn = Arc::new(Eqn { prim, inputs: inputs.to_vec(), outputs: vars });
-        for var in &eqn.outputs {
+        let outputs = self.b.bind(prim, inputs);
+        let idx = self.b.last_eqn_idx();
+        for var in outputs.iter().filter_map(|atom| atom.var()) {
             self.bound_by.resize(var.index() + 1, None);
-            self.bound_by[var.index()] = Some(eqn.clone());
+            self.bound_by[var.index()] = Some(idx);
         }
         outputs
     }
@@ -145,7 +150,7 @@ impl Draft {
 
     /// The finished program, without what its outputs do not need.
     pub(super) fn finish(self, outputs: Vec<Atom>) -> Program {
-        prune(&self.b.finish(outputs))
+        pruned(self.b.finish(outputs))
     }
 }
 
@@ -157,16 +162,17 @@ pub(super) fn n_readers(program: &Program) -> Vec<usize> {
     n_readers
 }
 
-fn read(env: &[Option<Atom>], atom: Atom) -> Atom {
-    match atom {
-        Atom::Lit(_) => atom,
-        Atom::Var(var) => env[var.index()].expect("internal: bound before use"),
-    }
-}
-
-/// The program after each of its equations, inner programs included, has met the rules.
-pub(super) fn rewrite(program: &Program, rules: &'static [&'static [Rule]]) -> Program {
-    rewrite_eqns(program, rules, &|draft, prim, inputs| draft.bind(prim.clone(), inputs))
+/// The program after each of its equations, inner programs included, has met the rules; whether
+/// any of them had something to say.
+pub(super) fn rewrite(program: &Program, rules: &'static [&'static [Rule]]) -> (Program, bool) {
+    let changed = Cell::new(false);
+    let new = rewrite_eqns(program, rules, &|draft, prim, inputs| {
+        let before = draft.n_rewritten;
+        let outputs = draft.bind(prim.clone(), inputs);
+        changed.set(changed.get() || draft.n_rewritten > before);
+        outputs
+    });
+    (new, changed.get())
 }
 
 /// The program with each equation, inner programs first, as `copy` makes it.

@@ -5,13 +5,13 @@
 
 use super::cost::is_elementwise;
 use super::draft::{Draft, Rule, rewrite};
-use crate::buffer::{Buffer, Shape};
+use crate::buffer::{Buffer, Scalar, Shape};
 use crate::ir::{Atom, Program};
 use crate::prim::{Bitcast, Broadcast, Prim, Reshape, Reverse, Slice, Transpose};
 
 /// The program with known values computed and chains of views joined.
 pub(super) fn fold(program: &Program) -> Program {
-    rewrite(program, &[RULES])
+    rewrite(program, &[RULES]).0
 }
 
 pub(super) const RULES: &[Rule] = &[
@@ -47,16 +47,16 @@ fn numbers(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Atom> {
     if !folds || inputs.is_empty() {
         return None;
     }
+    let values = inputs.iter().map(|&atom| draft.uniform(atom)).collect::<Option<Vec<Scalar>>>()?;
     let avals: Vec<_> = inputs.iter().map(|&atom| draft.aval(atom)).collect();
     let n: usize = avals.iter().map(|aval| aval.shape.count()).sum();
     let result = prim.infer(&avals).ok()?.pop()?;
     if result.rank() > 0 || n > MOST_ELEMENTS {
         return None;
     }
-    let buffers = inputs.iter().zip(avals);
-    let buffers = buffers
-        .map(|(&atom, aval)| Some(Buffer::splat(draft.uniform(atom)?, aval.shape)))
-        .collect::<Option<Vec<_>>>()?;
+    let buffers = values.into_iter().zip(avals);
+    let buffers: Vec<Buffer> =
+        buffers.map(|(value, aval)| Buffer::splat(value, aval.shape)).collect();
     Some(Atom::Lit(prim.eval(&buffers)[0].first()))
 }
 
@@ -122,7 +122,8 @@ fn broadcast_of_broadcast(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Op
     let eqn = draft.def(inputs[0])?;
     let Prim::Broadcast(inner) = &eqn.prim else { return None };
     let axes = inner.axes.iter().map(|&axis| outer.axes[axis]).collect();
-    Some(draft.bind1(Broadcast { shape: outer.shape.clone(), axes }, &eqn.inputs))
+    let x = eqn.inputs[0];
+    Some(draft.bind1(Broadcast { shape: outer.shape.clone(), axes }, &[x]))
 }
 
 // reshape(reshape(x)) = reshape(x)
@@ -130,7 +131,8 @@ fn reshape_of_reshape(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option
     let Prim::Reshape(outer) = prim else { return None };
     let eqn = draft.def(inputs[0])?;
     let Prim::Reshape(_) = &eqn.prim else { return None };
-    Some(draft.bind1(Reshape { shape: outer.shape.clone() }, &eqn.inputs))
+    let x = eqn.inputs[0];
+    Some(draft.bind1(Reshape { shape: outer.shape.clone() }, &[x]))
 }
 
 // reshape(x x x) = x x x, of a scalar x
@@ -149,7 +151,8 @@ fn transpose_of_transpose(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Op
     let eqn = draft.def(inputs[0])?;
     let Prim::Transpose(inner) = &eqn.prim else { return None };
     let permutation = outer.permutation.iter().map(|&axis| inner.permutation[axis]).collect();
-    Some(draft.bind1(Transpose { permutation }, &eqn.inputs))
+    let x = eqn.inputs[0];
+    Some(draft.bind1(Transpose { permutation }, &[x]))
 }
 
 // transpose(broadcast(x)) = broadcast(x), if the axes of x stay in order
@@ -163,7 +166,8 @@ fn transpose_of_broadcast(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Op
         return None;
     }
     let shape = permutation.iter().map(|&axis| inner.shape[axis]).collect();
-    Some(draft.bind1(Broadcast { shape, axes }, &eqn.inputs))
+    let x = eqn.inputs[0];
+    Some(draft.bind1(Broadcast { shape, axes }, &[x]))
 }
 
 // slice(slice(x)) = slice(x)
@@ -186,7 +190,8 @@ fn slice_of_slice(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<Ato
         sizes: outer.sizes.clone(),
         steps: axes.map(step).collect(),
     };
-    Some(draft.bind1(joined, &eqn.inputs))
+    let x = eqn.inputs[0];
+    Some(draft.bind1(joined, &[x]))
 }
 
 // slice(broadcast(x)) = broadcast(x), if only repeated axes are cut
@@ -202,7 +207,8 @@ fn slice_of_broadcast(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option
         return None;
     }
     let shape = slice.sizes.clone().into();
-    Some(draft.bind1(Broadcast { shape, axes: inner.axes.clone() }, &eqn.inputs))
+    let x = eqn.inputs[0];
+    Some(draft.bind1(Broadcast { shape, axes: inner.axes.clone() }, &[x]))
 }
 
 // slice(concat(x, y)) = slice(x), if it lies within x
@@ -217,16 +223,16 @@ fn slice_of_concat(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option<At
     }
     let last = first + (size - 1) * slice.steps[axis];
     let mut start = 0;
-    for &piece in &eqn.inputs {
+    let holds = |&piece: &Atom| {
         let end = start + draft.aval(piece).shape[axis];
-        if (start..end).contains(&first) && last < end {
-            let mut within = slice.clone();
-            within.starts[axis] -= start;
-            return Some(draft.bind1(within, &[piece]));
-        }
-        start = end;
-    }
-    None
+        let holds = (start..end).contains(&first) && last < end;
+        start = if holds { start } else { end };
+        holds
+    };
+    let piece = eqn.inputs.iter().copied().find(holds)?;
+    let mut within = slice.clone();
+    within.starts[axis] -= start;
+    Some(draft.bind1(within, &[piece]))
 }
 
 // reverse(reverse(x)) = x, for the same axes
@@ -239,7 +245,8 @@ fn reverse_of_reverse(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option
     };
     let mut axes = [once(&outer.axes, &inner.axes), once(&inner.axes, &outer.axes)].concat();
     axes.sort_unstable();
-    Some(draft.bind1(Reverse { axes }, &eqn.inputs))
+    let x = eqn.inputs[0];
+    Some(draft.bind1(Reverse { axes }, &[x]))
 }
 
 // bitcast(bitcast(x)) = bitcast(x)
@@ -247,13 +254,14 @@ fn bitcast_of_bitcast(draft: &mut Draft, prim: &Prim, inputs: &[Atom]) -> Option
     let Prim::Bitcast(outer) = prim else { return None };
     let eqn = draft.def(inputs[0])?;
     let Prim::Bitcast(_) = &eqn.prim else { return None };
-    Some(draft.bind1(Bitcast { dtype: outer.dtype }, &eqn.inputs))
+    let x = eqn.inputs[0];
+    Some(draft.bind1(Bitcast { dtype: outer.dtype }, &[x]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::{DType, Scalar};
+    use crate::buffer::DType;
     use crate::ir::{Aval, Builder};
     use crate::prim::{Binary, Concat, Unary};
 

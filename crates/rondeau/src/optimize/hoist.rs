@@ -13,17 +13,30 @@
 use super::cost::{is_elementwise, is_view};
 use super::draft::{Draft, n_readers};
 use super::known::{Known, when_known};
-use super::loops::{Loop, LoopDraft, Source, improve_loops};
+use super::loops::{Changes, Loop, LoopDraft, Source, improve_loops};
 use super::regroup::regroup;
 use crate::ir::{Atom, Aval, Eqn, Program, Var};
-use crate::prim::{Batched, Broadcast, Prim};
+use crate::prim::{Batched, Broadcast, Prim, Scan};
 
 /// The program with loops that compute only what waits for their carry.
 pub(super) fn hoist(program: &Program) -> Program {
-    improve_loops(program, &|draft, it| {
-        let scan = regroup(it);
-        Hoist::new(Loop { scan: &scan, ..it }).run(draft)
-    })
+    improve_loops(program, &|it| Box::new(Regrouped { scan: regroup(it), inputs: it.inputs }))
+}
+
+/// A loop with its sums regrouped, from which all that can leaves at once.
+struct Regrouped<'a> {
+    scan: Scan,
+    inputs: &'a [Atom],
+}
+
+impl Changes for Regrouped<'_> {
+    fn n_choices(&self) -> usize {
+        1
+    }
+
+    fn make(&self, draft: &mut Draft, _: &[bool]) -> Option<Vec<Atom>> {
+        Hoist::new(Loop { scan: &self.scan, inputs: self.inputs }).run(draft)
+    }
 }
 
 struct Hoist<'a> {
@@ -232,9 +245,7 @@ struct Inside<'a, 'b> {
 impl Inside<'_, '_> {
     fn copy(&mut self, eqn: &Eqn) {
         let inputs: Vec<Atom> = eqn.inputs.iter().map(|&atom| self.read(atom)).collect();
-        for (var, atom) in eqn.outputs.iter().zip(self.new.bind(&eqn.prim, &inputs)) {
-            self.env[var.index()] = Some(atom);
-        }
+        self.new.step().copy(self.hoist.it.body(), eqn, inputs, &mut self.env);
     }
 
     /// A value as the step sees it: bound in the step, made there, or given.

@@ -2,30 +2,61 @@
 //! become constants, equal inputs one input; a carry that no step changes becomes a constant; and
 //! ys that are not computed by the step are made outside.
 
+use std::borrow::Cow;
+use std::cell::Cell;
+
 use super::draft::{Draft, rewrite_eqns};
 use super::hoist::materialize;
 use super::loops::{Loop, LoopDraft, Source};
-use crate::ir::{Atom, Aval, Program};
+use crate::ir::{Atom, Aval, Program, Var, read};
 use crate::prim::{Batched, Prim};
 
 /// The program with loops that are given, and return, only what they have to.
 pub(super) fn inputs(program: &Program) -> Program {
     // What one loop no longer takes, the loop around it may not have to give.
-    let mut program = once(program);
+    let mut program = Cow::Borrowed(program);
     loop {
-        let next = once(&program);
-        if next == program {
-            return program;
+        let changed = Cell::new(false);
+        let next = rewrite_eqns(&program, &[], &|draft, prim, inputs| match prim {
+            Prim::Scan(scan) if !is_narrow(draft, Loop { scan, inputs }) => {
+                changed.set(true);
+                narrow(draft, Loop { scan, inputs })
+            }
+            _ => draft.bind(prim.clone(), inputs),
+        });
+        if !changed.get() || next == *program {
+            return next;
         }
-        program = next;
+        program = Cow::Owned(next);
     }
 }
 
-fn once(program: &Program) -> Program {
-    rewrite_eqns(program, &[], &|draft, prim, inputs| match prim {
-        Prim::Scan(scan) => narrow(draft, Loop { scan, inputs }),
-        _ => draft.bind(prim.clone(), inputs),
-    })
+/// Whether there is nothing that the loop could be without.
+fn is_narrow(draft: &Draft, it: Loop<'_>) -> bool {
+    let (n_consts, n_carry) = (it.scan.n_consts, it.scan.n_carry);
+    let (consts, rest) = it.inputs.split_at(n_consts);
+    let xs = &rest[n_carry..];
+    let is_repeated =
+        |&x: &Atom| matches!(draft.def(x).map(|eqn| &eqn.prim), Some(Prim::Broadcast(_)));
+    let is_given = |&y: &Atom| match y {
+        Atom::Lit(_) => true,
+        Atom::Var(var) => {
+            let i = it.body().inputs().iter().position(|&input| input == var);
+            i.is_some_and(|i| i < n_consts || i >= n_consts + n_carry)
+        }
+    };
+    let stays = |(&var, &next): (&Var, &Atom)| next == Atom::Var(var);
+    all_differ(consts)
+        && all_differ(xs)
+        && all_differ(it.ys())
+        && !consts.iter().chain(xs).any(|&x| draft.uniform(x).is_some())
+        && !xs.iter().any(is_repeated)
+        && !it.ys().iter().any(is_given)
+        && !it.carry_vars().iter().zip(it.next()).any(stays)
+}
+
+fn all_differ(atoms: &[Atom]) -> bool {
+    atoms.iter().enumerate().all(|(i, atom)| !atoms[..i].contains(atom))
 }
 
 /// Appends the loop, narrowed; its outputs.
@@ -42,15 +73,9 @@ fn narrow(draft: &mut Draft, old: Loop<'_>) -> Vec<Atom> {
             None => unreachable!("internal: an input has a source"),
         });
     }
-    let read = |env: &[Option<Atom>], atom: Atom| match atom {
-        Atom::Lit(_) => atom,
-        Atom::Var(var) => env[var.index()].expect("internal: bound before use"),
-    };
     for eqn in body.eqns() {
-        let inputs: Vec<Atom> = eqn.inputs.iter().map(|&atom| read(&env, atom)).collect();
-        for (var, atom) in eqn.outputs.iter().zip(new.bind(&eqn.prim, &inputs)) {
-            env[var.index()] = Some(atom);
-        }
+        let inputs = eqn.inputs.iter().map(|&atom| read(&env, atom)).collect();
+        new.step().copy(body, eqn, inputs, &mut env);
     }
     let is_carry =
         |i: &usize| matches!(sources[old.carry_vars()[*i].index()], Some(Source::Carry(_)));

@@ -6,7 +6,7 @@ use super::cost::cost;
 use super::draft::{Draft, rewrite_eqns};
 use crate::ir::{Atom, Aval, Builder, Eqn, Program, Var};
 use crate::prim::{Batched, Prim, Scan};
-use crate::transform::{prune, reorder};
+use crate::transform::{pruned, reorder};
 
 /// A scan with what it is given.
 #[derive(Clone, Copy, Debug)]
@@ -153,9 +153,9 @@ impl LoopDraft {
         let order: Vec<usize> = given.iter().map(|&(_, i)| i).collect();
         let outputs = [next, &self.ys].concat();
         let all: Vec<usize> = (0..outputs.len()).collect();
-        let body = reorder(&self.step.finish_ordered(outputs), &order, &all);
+        let body = reorder(self.step.finish(outputs), &order, &all);
         let scan = Scan {
-            body: Arc::new(prune(&body)),
+            body: Arc::new(pruned(body)),
             n_consts: self.consts.len(),
             n_carry: self.carry.len(),
             ..*like
@@ -164,72 +164,86 @@ impl LoopDraft {
     }
 }
 
-/// Each loop of a program, inner ones first, as `remake` makes it: a program fragment from the
-/// inputs of the scan to its outputs. It replaces the loop where it costs less.
-pub(super) fn improve_loops(
-    program: &Program,
-    remake: &dyn Fn(&mut Draft, Loop<'_>) -> Option<Vec<Atom>>,
-) -> Program {
-    improve_loops_by_choices(program, &|_| 1, &|draft, it, _| remake(draft, it))
+/// Changes to a loop that can be made one by one.
+pub(super) trait Changes {
+    /// How many there are.
+    fn n_choices(&self) -> usize;
+    /// Appends what becomes of the loop if the `chosen` changes are made; the outputs. `None` if
+    /// nothing changes.
+    fn make(&self, draft: &mut Draft, chosen: &[bool]) -> Option<Vec<Atom>>;
 }
 
-/// What becomes of a loop if these of its changes are made: the outputs.
-pub(super) type Remake<'a> = &'a dyn Fn(&mut Draft, Loop<'_>, &[bool]) -> Option<Vec<Atom>>;
-
-/// The same, for changes that can be made one by one: `remake` makes those that it is told to. Of
-/// the `n_choices`, each is made, in turn, that lowers the cost further.
-pub(super) fn improve_loops_by_choices(
+/// Each loop of a program, inner ones first, with those of its changes that lower the cost: each
+/// is made, in turn, that lowers it further.
+pub(super) fn improve_loops(
     program: &Program,
-    n_choices: &dyn Fn(Loop<'_>) -> usize,
-    remake: Remake<'_>,
+    changes: &dyn for<'a> Fn(Loop<'a>) -> Box<dyn Changes + 'a>,
 ) -> Program {
     rewrite_eqns(program, &[], &|draft, prim, inputs| {
         let Prim::Scan(scan) = prim else { return draft.bind(prim.clone(), inputs) };
-        let keep = |draft: &mut Draft, it: Loop<'_>| Some(draft.bind(it.scan.clone(), it.inputs));
-        let (Some(old), atoms) = alone(draft, scan, inputs, &keep) else {
-            unreachable!("internal: the loop itself is made")
-        };
-        let mut best = (cost(&old).total(), None);
-        let mut chosen = vec![false; n_choices(Loop { scan, inputs })];
+        let alone = Alone::new(draft, inputs);
+        let it = Loop { scan, inputs: &alone.inputs };
+        let changes = changes(it);
+        let mut chosen = vec![false; changes.n_choices()];
+        let (mut least, mut best) = (None, None);
         for i in 0..chosen.len() {
             chosen[i] = true;
-            let (new, _) = alone(draft, scan, inputs, &|draft, it| remake(draft, it, &chosen));
-            match new.map(|new| (cost(&new).total(), new)) {
-                Some((total, new)) if total < best.0 => best = (total, Some(new)),
-                _ => chosen[i] = false,
+            let Some(new) = alone.program(|draft| changes.make(draft, &chosen)) else {
+                chosen[i] = false;
+                continue;
+            };
+            let as_it_is = || {
+                let kept = alone.program(|draft| Some(draft.bind(scan.clone(), it.inputs)));
+                cost(&kept.expect("internal: the loop itself is made")).total()
+            };
+            let (total, bound) = (cost(&new).total(), least.get_or_insert_with(as_it_is));
+            chosen[i] = total < *bound;
+            if chosen[i] {
+                (*bound, best) = (total, Some(new));
             }
         }
-        match best.1 {
-            Some(new) => draft.inline(&new, &atoms),
+        match best {
+            Some(new) => draft.inline(&new, &alone.outer),
             None => draft.bind(prim.clone(), inputs),
         }
     })
 }
 
-/// What `make` makes of a loop, as a program of its own, and the atoms that its inputs stand for.
-/// Numbers, and arrays of one number, are made inside, so that `make` sees them.
-pub(super) fn alone(
-    around: &Draft,
-    scan: &Scan,
-    inputs: &[Atom],
-    make: &dyn Fn(&mut Draft, Loop<'_>) -> Option<Vec<Atom>>,
-) -> (Option<Program>, Vec<Atom>) {
-    let mut draft = Draft::new(&[]);
-    let (mut outer, mut inner): (Vec<Atom>, Vec<Atom>) = (vec![], vec![]);
-    for &atom in inputs {
-        if atom.var().is_some() && around.uniform(atom).is_none() && !outer.contains(&atom) {
-            outer.push(atom);
-            inner.push(draft.input(around.aval(atom)));
+/// The surroundings of a loop as a program of their own, in which numbers, and arrays of one
+/// number, are made, so that whoever changes the loop sees them.
+struct Alone {
+    draft: Draft,
+    /// What the loop is given, in that program.
+    inputs: Vec<Atom>,
+    /// What the inputs of that program stand for.
+    outer: Vec<Atom>,
+}
+
+impl Alone {
+    fn new(around: &Draft, inputs: &[Atom]) -> Alone {
+        let mut draft = Draft::new(&[]);
+        let (mut outer, mut inner): (Vec<Atom>, Vec<Atom>) = (vec![], vec![]);
+        for &atom in inputs {
+            if atom.var().is_some() && around.uniform(atom).is_none() && !outer.contains(&atom) {
+                outer.push(atom);
+                inner.push(draft.input(around.aval(atom)));
+            }
         }
+        let stand_in = |&atom: &Atom| match outer.iter().position(|&o| o == atom) {
+            Some(i) => inner[i],
+            None => match around.def(atom) {
+                Some(eqn) => draft.bind1(eqn.prim.clone(), &eqn.inputs),
+                None => atom,
+            },
+        };
+        let inputs = inputs.iter().map(stand_in).collect();
+        Alone { draft, inputs, outer }
     }
-    let stand_in = |draft: &mut Draft, atom: Atom| match outer.iter().position(|&o| o == atom) {
-        Some(i) => inner[i],
-        None => match around.def(atom) {
-            Some(eqn) => draft.bind1(eqn.prim.clone(), &eqn.inputs),
-            None => atom,
-        },
-    };
-    let inputs: Vec<Atom> = inputs.iter().map(|&atom| stand_in(&mut draft, atom)).collect();
-    let outputs = make(&mut draft, Loop { scan, inputs: &inputs });
-    (outputs.map(|outputs| draft.finish(outputs)), outer)
+
+    /// What `make` makes there.
+    fn program(&self, make: impl FnOnce(&mut Draft) -> Option<Vec<Atom>>) -> Option<Program> {
+        let mut draft = self.draft.clone();
+        let outputs = make(&mut draft)?;
+        Some(draft.finish(outputs))
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::draft::{Draft, n_readers};
 use super::known::{Known, when_known};
 use super::loops::Loop;
-use crate::ir::{Atom, Program, Var};
+use crate::ir::{Atom, Program, Var, read};
 use crate::prim::{Binary, Prim, Scan};
 
 /// The loop with the terms of each sum in the order in which they are known, so that
@@ -21,15 +21,14 @@ pub(super) fn regroup(it: Loop<'_>) -> Scan {
         terms.sort_by_key(|&atom| when(atom));
         terms.get(1).is_some_and(|&second| when(second) != Known::InStep)
     });
+    if sums.0.is_empty() {
+        return it.scan.clone();
+    }
     let mut draft = Draft::new(&[]);
     let mut env: Vec<Option<Atom>> = vec![None; body.n_vars()];
     for (var, atom) in body.inputs().iter().zip(draft.inputs_of(body)) {
         env[var.index()] = Some(atom);
     }
-    let read = |env: &[Option<Atom>], atom: Atom| match atom {
-        Atom::Lit(_) => atom,
-        Atom::Var(var) => env[var.index()].expect("internal: bound before use"),
-    };
     for eqn in body.eqns() {
         let outputs = match eqn.outputs.first().and_then(|var| sums.0.get(var)) {
             Some(terms) => {

@@ -5,11 +5,12 @@
 //! where that takes fewer operations than the rows have bytes.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::cost::{cost, flops, is_elementwise};
 use super::draft::{Draft, with_bodies};
 use super::loops::{Loop, LoopDraft, Source};
-use crate::ir::{Atom, Eqn, Program, Var};
+use crate::ir::{Atom, Eqn, Program, Var, read};
 use crate::prim::{Batched, Prim, Scan};
 
 /// The program with loops that keep only what cannot be computed again.
@@ -29,9 +30,9 @@ pub(super) fn residuals(program: &Program) -> Program {
 }
 
 /// A row of ys of a loop.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Kept<'a> {
-    scan: &'a Scan,
+    step: Rc<Step<'a>>,
     /// The equation of that loop.
     eqn: &'a Eqn,
     /// The value of a step that is kept.
@@ -40,15 +41,19 @@ struct Kept<'a> {
     again: bool,
 }
 
-impl<'a> Kept<'a> {
-    fn source(&self) -> Loop<'a> {
-        Loop { scan: self.scan, inputs: &self.eqn.inputs }
-    }
+/// A loop, and how each variable of its step comes about.
+#[derive(Debug)]
+struct Step<'a> {
+    it: Loop<'a>,
+    sources: Vec<Option<Source>>,
+    bound_by: Vec<Option<&'a Eqn>>,
+}
 
+impl<'a> Kept<'a> {
     /// The variables that hold the ys of its loop, with the values of a step.
     fn siblings(&self) -> impl Iterator<Item = (Var, Atom)> + use<'a> {
-        let ys = self.source().ys();
-        self.eqn.outputs[self.scan.n_carry..].iter().copied().zip(ys.iter().copied())
+        let it = self.step.it;
+        self.eqn.outputs[it.scan.n_carry..].iter().copied().zip(it.ys().iter().copied())
     }
 }
 
@@ -59,6 +64,7 @@ fn find_kept(program: &Program) -> HashMap<Var, Kept<'_>> {
     for eqn in program.eqns() {
         let Prim::Scan(scan) = &eqn.prim else { continue };
         let it = Loop { scan, inputs: &eqn.inputs };
+        let step = Rc::new(Step { it, sources: it.sources(), bound_by: it.bound_by() });
         let mut order: Vec<usize> = (0..it.ys().len()).collect();
         // What is bound last can use all others, so it comes first.
         order.sort_by_key(|&i| std::cmp::Reverse(it.ys()[i].var()));
@@ -67,14 +73,14 @@ fn find_kept(program: &Program) -> HashMap<Var, Kept<'_>> {
         };
         for i in order {
             let outer = eqn.outputs[scan.n_carry + i];
-            let mut kept = Kept { scan, eqn, inner: it.ys()[i], again: false };
+            let mut kept = Kept { step: step.clone(), eqn, inner: it.ys()[i], again: false };
             if let Some(n_readers) = readers[outer.index()] {
                 let leaves = |var: Var| {
                     let inner = Atom::Var(var);
                     let holds = |(outer, y): (Var, Atom)| y == inner && !is_dropped(&all, outer);
                     inner != kept.inner && kept.siblings().any(holds)
                 };
-                let work = Work::of(&it, kept.inner, &leaves);
+                let work = Work::of(&step, kept.inner, &leaves);
                 kept.again = work.is_some_and(|work| work.pays(&it, kept.inner, n_readers));
             }
             all.insert(outer, kept);
@@ -112,24 +118,25 @@ struct Work {
 
 impl Work {
     /// `None` if it takes more than elementwise equations of values that are kept or given.
-    fn of(it: &Loop<'_>, atom: Atom, is_kept: &dyn Fn(Var) -> bool) -> Option<Work> {
+    fn of(step: &Step<'_>, atom: Atom, is_kept: &dyn Fn(Var) -> bool) -> Option<Work> {
         let Atom::Var(var) = atom else { return Some(Work::default()) };
         if is_kept(var) {
             return Some(Work::default());
         }
-        let Some(eqn) = it.body().eqns().iter().find(|eqn| eqn.outputs.contains(&var)) else {
-            let is_given = |source: &Source| matches!(source, Source::Given(_));
-            return it.sources()[var.index()].filter(is_given).map(|_| Work::default());
+        let Some(eqn) = step.bound_by[var.index()] else {
+            let is_given = matches!(step.sources[var.index()], Some(Source::Given(_)));
+            return is_given.then(Work::default);
         };
         if !is_elementwise(&eqn.prim) {
             return None;
         }
+        let body = step.it.body();
         let avals =
-            |atoms: &[Atom]| -> Vec<_> { atoms.iter().map(|&atom| it.body().aval(atom)).collect() };
+            |atoms: &[Atom]| -> Vec<_> { atoms.iter().map(|&atom| body.aval(atom)).collect() };
         let flops = flops(&eqn.prim, &avals(&eqn.inputs), &avals(&[atom]));
         let mut work = Work { flops, n_eqns: 1 };
         for &input in &eqn.inputs {
-            let part = Work::of(it, input, is_kept)?;
+            let part = Work::of(step, input, is_kept)?;
             work.flops += part.flops;
             work.n_eqns += part.n_eqns;
         }
@@ -173,13 +180,6 @@ fn compute_again(program: &Program, kept: &HashMap<Var, Kept<'_>>) -> Program {
     draft.finish(outputs)
 }
 
-fn read(env: &[Option<Atom>], atom: Atom) -> Atom {
-    match atom {
-        Atom::Lit(_) => atom,
-        Atom::Var(var) => env[var.index()].expect("internal: bound before use"),
-    }
-}
-
 /// A loop that reads what was kept, under construction.
 struct Reader<'a> {
     kept: &'a HashMap<Var, Kept<'a>>,
@@ -214,9 +214,8 @@ impl<'a> Reader<'a> {
             });
         }
         for eqn in body.eqns() {
-            let inputs: Vec<Atom> = eqn.inputs.iter().map(|&atom| read(&env, atom)).collect();
-            let outputs = self.new.bind(&eqn.prim, &inputs);
-            eqn.outputs.iter().zip(outputs).for_each(|(var, atom)| env[var.index()] = Some(atom));
+            let inputs = eqn.inputs.iter().map(|&atom| read(&env, atom)).collect();
+            self.new.step().copy(body, eqn, inputs, &mut env);
         }
         let outputs: Vec<Atom> = body.outputs().iter().map(|&atom| read(&env, atom)).collect();
         let (next, rows) = outputs.split_at(it.scan.n_carry);
@@ -243,12 +242,11 @@ impl<'a> Reader<'a> {
         if let Some(&atom) = self.again.get(&key) {
             return atom;
         }
-        let it = kept.source();
-        let aval = it.body().aval(atom);
+        let step = &kept.step;
+        let aval = step.it.body().aval(atom);
         let is_there = |&(outer, y): &(Var, Atom)| y == atom && !self.kept[&outer].again;
         let there = kept.siblings().find(is_there);
-        let made = it.body().eqns().iter().find(|eqn| eqn.outputs.contains(&var));
-        let value = match (there, it.sources()[var.index()], made) {
+        let value = match (there, step.sources[var.index()], step.bound_by[var.index()]) {
             (Some((outer, _)), _, _) => {
                 let rows = read(self.around, Atom::Var(outer));
                 self.new.given(Batched::Mapped(rows), aval)

@@ -57,8 +57,8 @@ fn float_flags(avals: &[Aval]) -> Vec<bool> {
 }
 
 impl Call {
-    fn remat(body: Program) -> Call {
-        Call { kind: CallKind::Remat, body: Arc::new(body) }
+    fn remat(body: impl Into<Arc<Program>>) -> Call {
+        Call { kind: CallKind::Remat, body: body.into() }
     }
 
     /// The part of the tangents that comes through captured values, by the ordinary derivative.
@@ -259,7 +259,7 @@ impl Rules for Call {
             .collect();
         let results = split_and_backward(&mut step, &self.body, &operands, &step_cts)?;
         let values: Vec<Atom> = results.iter().filter_map(|ct| ct.value()).collect();
-        let body = transform::prune(&step.finish(values));
+        let body = transform::pruned(step.finish(values));
         let known = inputs.iter().filter(|x| !x.is_linear()).map(Operand::known);
         let atoms: Vec<Atom> = known.chain(cts.iter().filter_map(|ct| ct.value())).collect();
         let mut outs = b.bind(Call::remat(body), &atoms).into_iter();

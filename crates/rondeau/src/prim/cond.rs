@@ -4,7 +4,7 @@ use super::scan::same_types;
 use super::*;
 use crate::buffer::{DType, Scalar};
 use crate::ir::eval;
-use crate::transform::{self, backward, dce_inputs, positions};
+use crate::transform::{self, backward, dce_inputs, live_inputs, positions};
 
 /// Runs branch `index`, clamped into range. The inputs are the index (an i32 scalar) and the
 /// operands that every branch takes.
@@ -307,10 +307,11 @@ impl BodyRules for Cond {
     fn dce(&self, used: &[bool]) -> Kept {
         let mut inputs = vec![false; self.branches[0].inputs.len()];
         for branch in &self.branches {
-            let live = transform::dce(branch, used).1;
+            let live = live_inputs(branch, used);
             inputs.iter_mut().zip(live).for_each(|(all, live)| *all |= live);
         }
-        let prim = self.each(|branch| dce_inputs(branch, used, &inputs).0);
+        let smaller = |branch| dce_inputs(branch, used, &inputs).0;
+        let prim = Cond { branches: self.branches.iter().map(smaller).collect() };
         Kept { prim: prim.into(), inputs: [vec![true], inputs].concat(), outputs: used.to_vec() }
     }
 }

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::ir::Plan;
-use crate::transform::{self, backward, dce_inputs, fixed_point, positions, reorder, span};
+use crate::transform::{
+    self, backward, dce_inputs, fixed_point, live_inputs, positions, reorder, span,
+};
 
 /// A loop of known length: `(carry, ys[t]) = body(consts, carry, xs[t])` for each `t`.
 ///
@@ -182,7 +184,7 @@ impl Rules for Scan {
             span(n_out + n_dcarry, n_dys),
         ]
         .concat();
-        let body = reorder(&step.program, &order, &out_order);
+        let body = reorder(step.program, &order, &out_order);
         let scan = self.with(body, self.n_consts + n_dconsts, self.n_carry + n_dcarry);
 
         let mut all: Vec<Tangent> = tangents.to_vec();
@@ -272,7 +274,8 @@ impl Rules for Scan {
         let order =
             [span(0, n_before), span(n_before + n_rest, sums.len()), span(n_before, n_rest)]
                 .concat();
-        let body = reorder(&body, &order, &span(0, body.outputs.len()));
+        let n_out = body.outputs.len();
+        let body = reorder(body, &order, &span(0, n_out));
         let mut scan = self.with(body, n_known, self.n_carry + sums.len());
         scan.reverse = !self.reverse;
 
@@ -404,6 +407,7 @@ impl BodyRules for Scan {
             .collect();
         let n_known_consts = parts.consts.iter().filter(|&&unknown| !unknown).count();
         let n_known_carry = carry_unknown.iter().filter(|&&unknown| !unknown).count();
+        let n_known_in = split.known.inputs.len();
         let n_known_out = split.unknown_out.iter().filter(|&&unknown| !unknown).count();
         let residuals = place_residuals(&split.known, n_known_consts, n_known_carry, n_known_out);
 
@@ -413,8 +417,8 @@ impl BodyRules for Scan {
             .map(|i| n_known_out + i)
             .collect();
         let order = [span(0, n_known_out), stacked].concat();
-        let known_body = reorder(&split.known, &span(0, split.known.inputs.len()), &order);
-        let known_scan = self.with(transform::prune(&known_body), n_known_consts, n_known_carry);
+        let known_body = reorder(split.known.clone(), &span(0, n_known_in), &order);
+        let known_scan = self.with(transform::pruned(known_body), n_known_consts, n_known_carry);
         let mut known_outs = b.known.bind(known_scan, &known_inputs);
         let mut stacked = known_outs.split_off(n_known_out).into_iter();
 
@@ -424,8 +428,8 @@ impl BodyRules for Scan {
             residuals.iter().map(|place| *place == Place::Invariant).collect(),
         ]
         .concat();
-        let keep: Vec<bool> = (0..split.known.inputs.len()).map(|i| i < n_known_consts).collect();
-        let (hoisted, live) = dce_inputs(&split.known, &invariant, &keep);
+        let keep: Vec<bool> = (0..n_known_in).map(|i| i < n_known_consts).collect();
+        let (hoisted, live) = dce_inputs(&Arc::new(split.known), &invariant, &keep);
         debug_assert_eq!(live, keep, "internal: an invariant residual reads what changes");
         let mut invariants = b.known.inline(&hoisted, &known_inputs[..n_known_consts]).into_iter();
 
@@ -459,7 +463,8 @@ impl BodyRules for Scan {
             place(&row_residuals),
         ]
         .concat();
-        let body = reorder(&split.unknown, &order, &span(0, split.unknown.outputs.len()));
+        let n_unknown_out = split.unknown.outputs.len();
+        let body = reorder(split.unknown, &order, &span(0, n_unknown_out));
         let scan = self.with(body, const_residuals.len() + n_unknown_consts, n_unknown_carry);
         let lifted: Vec<Atom> = inputs
             .iter()
@@ -484,7 +489,7 @@ impl BodyRules for Scan {
         let (used_carry, used_ys) = used.split_at(self.n_carry);
         let body_inputs = |carry: &[bool]| {
             let used = [carry, used_ys].concat();
-            transform::dce(&self.body, &used).1
+            live_inputs(&self.body, &used)
         };
         let carry = fixed_point(used_carry.to_vec(), |carry| {
             self.parts(&body_inputs(carry)).carry.to_vec()
@@ -494,7 +499,8 @@ impl BodyRules for Scan {
         let (body, inputs) = dce_inputs(&self.body, &outputs, &keep);
         let n_consts = positions(&inputs[..self.n_consts]).len();
         let n_carry = positions(&carry).len();
-        Kept { prim: self.with(body, n_consts, n_carry).into(), inputs, outputs }
+        let prim = Scan { body, n_consts, n_carry, ..*self }.into();
+        Kept { prim, inputs, outputs }
     }
 }
 

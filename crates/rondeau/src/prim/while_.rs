@@ -5,7 +5,9 @@ use super::*;
 use crate::buffer::{DType, Scalar};
 use crate::error::Error;
 use crate::ir::Plan;
-use crate::transform::{self, dce_inputs, fixed_point, pick, positions, reorder, span};
+use crate::transform::{
+    self, dce_inputs, fixed_point, live_inputs, pick, positions, reorder, span,
+};
 
 /// A loop whose number of steps is data: `while cond(cond_consts, carry) { carry =
 /// body(body_consts, carry) }`. The inputs are both groups of constants and the initial carry.
@@ -115,7 +117,7 @@ impl Rules for While {
             span(n_in + n_dconsts, n_dcarry),
         ]
         .concat();
-        let body = reorder(&step.program, &order, &span(0, n_carry + n_dcarry));
+        let body = reorder(step.program, &order, &span(0, n_carry + n_dcarry));
         // The condition takes the tangents and ignores them.
         let mut cond = Builder::new();
         let cond_inputs = cond.inputs(&self.cond.input_avals());
@@ -311,7 +313,7 @@ impl BodyRules for While {
             known_of(init, &known_carry),
         ];
         let prim = While {
-            cond: Arc::new(cond),
+            cond,
             body: Arc::new(body),
             n_cond_consts: known_inputs[0].len(),
             n_body_consts: known_inputs[1].len(),
@@ -325,20 +327,20 @@ impl BodyRules for While {
     }
 
     fn dce(&self, used: &[bool]) -> Kept {
-        let (cond, cond_inputs) = transform::dce(&self.cond, &[true]);
+        let cond_inputs = live_inputs(&self.cond, &[true]);
         let (cond_consts, cond_carry) = cond_inputs.split_at(self.n_cond_consts);
         let needed: Vec<bool> = used.iter().zip(cond_carry).map(|(&a, &b)| a || b).collect();
         let carry = fixed_point(needed, |carry| {
-            transform::dce(&self.body, carry).1[self.n_body_consts..].to_vec()
+            live_inputs(&self.body, carry)[self.n_body_consts..].to_vec()
         });
         let none = vec![false; self.n_body_consts];
         let (body, body_inputs) = dce_inputs(&self.body, &carry, &[&none[..], &carry].concat());
         let keep = [cond_consts, &carry].concat();
-        let (cond, _) = dce_inputs(&cond, &[true], &keep);
+        let (cond, _) = dce_inputs(&self.cond, &[true], &keep);
         let body_consts = &body_inputs[..self.n_body_consts];
         let prim = While {
-            cond: Arc::new(cond),
-            body: Arc::new(body),
+            cond,
+            body,
             n_cond_consts: positions(cond_consts).len(),
             n_body_consts: positions(body_consts).len(),
         };

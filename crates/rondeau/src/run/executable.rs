@@ -1,13 +1,12 @@
 //! A compiled program: called as often as one likes, from as many threads as one likes.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rondeau_machine::{Arena, Executor, Tapped, as_bytes, as_bytes_mut};
 
 use super::Engine;
-use crate::buffer::{Buffer, DType, Layout, Mark, dispatch};
+use crate::buffer::{Buffer, DType, Layout, Mark};
 use crate::compile::{Compiled, Sizes, TapPart, compile_with};
 use crate::ir::{Aval, Plan, Program};
 use crate::optimize::optimize;
@@ -79,6 +78,35 @@ pub(super) struct Memory {
     arena: Arena,
     /// The inputs that the setup has read, once it has run. If they come again, so do its results.
     seen: Vec<Mark>,
+    /// By their positions, the inputs that lie otherwise than the code reads them; empty if all lie
+    /// well.
+    laid: Vec<Option<Laid>>,
+}
+
+/// The values of an input as the code reads them: densely, truth values as bytes. They outlive the
+/// call, so that the next one need not lay out the same view again, or does it without new memory.
+struct Laid {
+    /// What was laid out; nothing for truth values that lie densely, which are translated for each
+    /// call: their memory may be written to, which a mark would forbid.
+    mark: Option<Mark>,
+    strides: Vec<isize>,
+    values: Values,
+}
+
+impl Laid {
+    /// Makes the values those of the buffer; whether they were already, if its memory is the same.
+    fn renew(&mut self, buffer: &Buffer) -> bool {
+        let same_view = self.strides == buffer.strides();
+        if same_view && self.mark.as_ref().is_some_and(|mark| mark.is_of(buffer)) {
+            return true;
+        }
+        let stays = same_view && self.mark.is_none();
+        let is_dense = buffer.dtype() == DType::Bool && buffer.dense::<bool>().is_some();
+        self.mark = (!is_dense).then(|| buffer.mark());
+        buffer.strides().clone_into(&mut self.strides);
+        self.values.copy_from(buffer);
+        stays && is_dense
+    }
 }
 
 impl std::fmt::Debug for Machine {
@@ -115,6 +143,31 @@ impl Values {
             Values::I32(values) => as_bytes_mut(values),
             Values::U32(values) => as_bytes_mut(values),
             Values::Bool(values) => as_bytes_mut(values),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Values::F32(values) => as_bytes(values),
+            Values::F64(values) => as_bytes(values),
+            Values::I32(values) => as_bytes(values),
+            Values::U32(values) => as_bytes(values),
+            Values::Bool(values) => values,
+        }
+    }
+
+    /// Makes them those of a buffer of the same element type.
+    fn copy_from(&mut self, buffer: &Buffer) {
+        match self {
+            Values::F32(values) => buffer.gather_into(values),
+            Values::F64(values) => buffer.gather_into(values),
+            Values::I32(values) => buffer.gather_into(values),
+            Values::U32(values) => buffer.gather_into(values),
+            Values::Bool(values) => {
+                let truths = buffer.values::<bool>();
+                values.clear();
+                values.extend(truths.iter().map(|&x| u8::from(x)));
+            }
         }
     }
 
@@ -291,33 +344,45 @@ impl Machine {
 
     /// Runs the code on given memory.
     pub(super) fn run(&self, inputs: &[&Buffer], outputs: &mut [&mut [u8]], memory: &mut Memory) {
-        let all = inputs.iter().all(|buffer| dense_bytes(buffer).is_some());
-        if all {
-            let get = |i: usize| dense_bytes(inputs[i]).unwrap_or_default();
-            return few(inputs.len(), get, |bytes| {
-                self.run_dense(inputs, bytes, true, outputs, memory)
-            });
-        }
-        // Views are laid out densely, and truth values as bytes.
-        let dense: Vec<Cow<'_, Buffer>> = inputs.iter().map(|&buffer| densely(buffer)).collect();
-        let truths: Vec<Option<Vec<u8>>> = dense.iter().map(|buffer| truths(buffer)).collect();
-        let both = dense.iter().zip(&truths);
-        let bytes = both.map(|(buffer, truths)| match truths {
-            Some(truths) => &truths[..],
-            None => dense_bytes(buffer).expect("internal: it is dense"),
+        let lie_well = Cell::new(true);
+        let get = |i: usize| {
+            let bytes = dense_bytes(inputs[i]);
+            lie_well.set(lie_well.get() && bytes.is_some());
+            bytes.unwrap_or_default()
+        };
+        few(inputs.len(), get, |bytes| {
+            if !lie_well.get() {
+                return self.run_laid_out(inputs, outputs, memory);
+            }
+            if !memory.laid.is_empty() {
+                (memory.laid, memory.seen) = (vec![], vec![]);
+            }
+            self.run_dense(inputs, bytes, outputs, memory);
         });
-        let bytes: Vec<&[u8]> = bytes.collect();
-        let read = self.executable.setup_inputs();
-        let kept = read.iter().all(|&i| matches!(dense[i], Cow::Borrowed(_)));
-        self.run_dense(inputs, &bytes, kept, outputs, memory);
     }
 
-    /// `kept` tells that what the setup reads is not a copy made for this call alone.
+    /// The same where some inputs lie otherwise than the code reads them.
+    fn run_laid_out(&self, inputs: &[&Buffer], outputs: &mut [&mut [u8]], memory: &mut Memory) {
+        let mut laid = std::mem::take(&mut memory.laid);
+        laid.resize_with(inputs.len(), || None);
+        for (i, (slot, buffer)) in laid.iter_mut().zip(inputs).enumerate() {
+            let stays = lay_out(slot, buffer);
+            if !stays && self.executable.setup_inputs().contains(&i) {
+                memory.seen.clear();
+            }
+        }
+        let get = |i: usize| match &laid[i] {
+            Some(laid) => laid.values.bytes(),
+            None => dense_bytes(inputs[i]).unwrap_or_default(),
+        };
+        few(inputs.len(), get, |bytes| self.run_dense(inputs, bytes, outputs, memory));
+        memory.laid = laid;
+    }
+
     fn run_dense(
         &self,
         inputs: &[&Buffer],
         bytes: &[&[u8]],
-        kept: bool,
         outputs: &mut [&mut [u8]],
         memory: &mut Memory,
     ) {
@@ -325,8 +390,7 @@ impl Machine {
         let show = |tapped: Tapped<'_>| taps.show(&tapped);
         let read = self.executable.setup_inputs();
         let is_seen = |(mark, &i): (&Mark, &usize)| mark.is_of(inputs[i]);
-        let known = kept
-            && memory.arena.bytes() > 0
+        let known = memory.arena.bytes() > 0
             && memory.seen.len() == read.len()
             && memory.seen.iter().zip(read).all(is_seen);
         let result = match known {
@@ -337,7 +401,7 @@ impl Machine {
             }
         };
         result.unwrap_or_else(|error| panic!("internal: the call is refused: {error}"));
-        if !known && kept {
+        if !known {
             memory.seen.extend(read.iter().map(|&i| inputs[i].mark()));
         }
     }
@@ -345,11 +409,6 @@ impl Machine {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Memory>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn densely(buffer: &Buffer) -> Cow<'_, Buffer> {
-    let is_dense = dispatch!(all buffer.dtype(), T => buffer.dense::<T>().is_some());
-    if is_dense { Cow::Borrowed(buffer) } else { Cow::Owned(buffer.to_dense()) }
 }
 
 /// The bytes of numbers that lie densely.
@@ -363,10 +422,22 @@ fn dense_bytes(buffer: &Buffer) -> Option<&[u8]> {
     }
 }
 
-/// Truth values as bytes.
-fn truths(buffer: &Buffer) -> Option<Vec<u8>> {
-    let is_truth = buffer.dtype() == DType::Bool;
-    is_truth.then(|| buffer.values::<bool>().iter().map(|&x| u8::from(x)).collect())
+/// Lays an input out as the code reads it, if it lies otherwise. Whether that is what it was in the
+/// last call, if the buffer's memory is the same.
+fn lay_out(slot: &mut Option<Laid>, buffer: &Buffer) -> bool {
+    if dense_bytes(buffer).is_some() {
+        return slot.take().is_none();
+    }
+    match slot {
+        Some(laid) => laid.renew(buffer),
+        None => {
+            let values = Values::zeros(&Aval::of(buffer));
+            let mut laid = Laid { mark: None, strides: vec![], values };
+            laid.renew(buffer);
+            *slot = Some(laid);
+            false
+        }
+    }
 }
 
 /// Collects what belongs to one `debug_print` and prints it together.

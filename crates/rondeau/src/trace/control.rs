@@ -217,7 +217,7 @@ fn scan_length<X: Tree>(op: &str, options: ScanOptions, xs: &X) -> Result<usize>
 }
 
 /// The carry that leaves a step must be of the type that entered.
-fn check_carry<C: Tree>(op: &str, entered: &C, left: &C) -> Result<()> {
+pub(crate) fn check_carry<C: Tree>(op: &str, entered: &C, left: &C) -> Result<()> {
     if let Some(error) = tree::leaves(left).into_iter().find_map(Array::error) {
         return Err(error.clone());
     }

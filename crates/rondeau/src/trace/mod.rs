@@ -29,5 +29,5 @@ pub use operators::{Argument, Operand};
 pub use shaping::{concatenate, dot_general, einsum, stack, where_};
 
 pub(crate) use bind::{apply, bind, bind1, check_sizes};
-pub(crate) use control::{avals, owned, poisoned};
+pub(crate) use control::{avals, check_carry, owned, poisoned};
 pub(crate) use tracer::{Closed, is_traced, outline, trace};

@@ -123,12 +123,11 @@ pub(crate) fn trace(
     };
     let state = trace.lock().take().expect("internal: the trace is open");
     let outputs = outputs?;
-    let program = state.builder.finish_ordered(outputs);
+    let all: Vec<usize> = (0..outputs.len()).collect();
     // What was captured comes first.
     let n_captured = state.captured.len();
     let order: Vec<usize> = (n_inputs..n_inputs + n_captured).chain(0..n_inputs).collect();
-    let all: Vec<usize> = (0..program.outputs().len()).collect();
-    let program = crate::transform::reorder(&program, &order, &all);
+    let program = crate::transform::reorder(state.builder.finish(outputs), &order, &all);
     let captured = state.captured.into_iter().map(|(array, _)| array).collect();
     Ok(Closed { program: Arc::new(program), captured })
 }

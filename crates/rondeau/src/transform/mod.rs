@@ -10,29 +10,25 @@ mod transpose;
 mod vjp;
 mod vmap;
 
-pub(crate) use dce::dce_inputs;
 pub use dce::{dce, prune};
+pub(crate) use dce::{dce_inputs, live_inputs, pruned};
 pub use jvp::{Jvp, jvp, jvp_into};
 pub use partial_eval::{Partial, PartialBuilder, Split, partial_eval};
 pub use transpose::backward;
 pub use vjp::{Linearized, linearize, split_and_backward, vjp, vjp_into};
 pub use vmap::{Vmapped, vmap, vmap_into};
 
-use crate::ir::{Builder, Program};
+use crate::ir::Program;
 
 /// The same program with its inputs and outputs in another order: input `i` of the result is
 /// input `inputs[i]`, output `j` is output `outputs[j]`. Every input is named once; outputs may be
-/// left out or repeated.
-pub(crate) fn reorder(program: &Program, inputs: &[usize], outputs: &[usize]) -> Program {
-    let mut b = Builder::new();
-    let mut given = vec![None; program.inputs.len()];
-    for &i in inputs {
-        let aval = program.var_aval(program.inputs[i]).clone();
-        given[i] = Some(b.named_input(aval, program.names[i].clone()));
-    }
-    let given: Vec<_> = given.into_iter().map(|atom| atom.expect("internal: all named")).collect();
-    let all = b.inline(program, &given);
-    b.finish(outputs.iter().map(|&j| all[j]).collect())
+/// left out or repeated. Variables may be bound in any order.
+pub(crate) fn reorder(mut program: Program, inputs: &[usize], outputs: &[usize]) -> Program {
+    debug_assert_eq!(inputs.len(), program.inputs.len(), "internal: all named\n{program}");
+    let vars = inputs.iter().map(|&i| program.inputs[i]).collect();
+    let names = inputs.iter().map(|&i| std::mem::take(&mut program.names[i])).collect();
+    let outputs = outputs.iter().map(|&j| program.outputs[j]).collect();
+    Program::numbered(&program.avals, vars, names, program.eqns, outputs)
 }
 
 /// The positions `start..start + n`.
@@ -55,12 +51,13 @@ pub(crate) fn fixed_point(
     mut flags: Vec<bool>,
     mut grow: impl FnMut(&[bool]) -> Vec<bool>,
 ) -> Vec<bool> {
-    loop {
+    while flags.contains(&false) {
         let grown = grow(&flags);
         let next: Vec<bool> = flags.iter().zip(&grown).map(|(&old, &new)| old || new).collect();
         if next == flags {
-            return flags;
+            break;
         }
         flags = next;
     }
+    flags
 }

@@ -138,30 +138,15 @@ fn finish(mut b: PartialBuilder, outputs: &[Partial], force: &[bool], unknown: &
     let avals = b.known.avals(&residuals);
     let known = b.known.finish([known_outs, residuals].concat());
     Split {
-        known: super::prune(&known),
-        unknown: without_inputs(&pruned, &used),
+        known: super::pruned(known),
+        unknown: without_inputs(pruned, &used),
         unknown_out,
         residuals: avals,
     }
 }
 
-/// The program without the inputs that are not used.
-pub(crate) fn without_inputs(program: &Program, used: &[bool]) -> Program {
-    let mut b = Builder::new();
-    let inputs: Vec<Atom> = program
-        .inputs
-        .iter()
-        .zip(used)
-        .zip(&program.names)
-        .map(|((&var, &used), name)| {
-            let aval = program.var_aval(var).clone();
-            match used {
-                true => b.named_input(aval, name.clone()),
-                // Stands in for a value that no equation reads.
-                false => Atom::Lit(crate::buffer::Scalar::Bool(false)),
-            }
-        })
-        .collect();
-    let outputs = b.inline(program, &inputs);
-    b.finish(outputs)
+/// The program without the inputs that are not used, which no equation reads.
+fn without_inputs(program: Program, used: &[bool]) -> Program {
+    let (inputs, names) = (pick(&program.inputs, used), pick(&program.names, used));
+    Program::numbered(&program.avals, inputs, names, program.eqns, program.outputs)
 }

@@ -95,7 +95,7 @@ pub fn vjp(program: &Program, by: &[bool]) -> Result<Program> {
     let avals = pick(&avals, by);
     let cts: Vec<Atom> =
         cts.iter().zip(&avals).map(|(ct, aval)| ct.instantiate(&mut b, aval)).collect();
-    Ok(super::prune(&b.finish([outputs, cts].concat())))
+    Ok(super::pruned(b.finish([outputs, cts].concat())))
 }
 
 /// Appends the backward pass of a program of which some equations mix known and linear values:
