@@ -28,8 +28,8 @@ pub struct Block {
 
 impl Block {
     /// What the comment calls the block, if it is one word.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        Some(self.comment.as_str()).into_iter().filter(|name| !name.contains(' '))
+    pub fn name(&self) -> Option<&str> {
+        Some(self.comment.as_str()).filter(|name| !name.is_empty() && !name.contains(' '))
     }
 
     /// What follows a word of the comment, as in `<!-- file gru.cell -->`.

@@ -30,14 +30,17 @@ fn every_language_is_tested() {
         "text",
         // `tests/console.rs`.
         "console",
-        // Below, those that are files also in `tests/console.rs`.
+        // What commands read in `tests/console.rs`.
+        "csv",
+        "c",
+        "options",
+        // Below.
         "cell",
         "toml",
         "mistake",
         "message",
         "functions",
         "initializers",
-        "c",
         // The grammar, which the parser's tests hold.
         "ebnf",
     ];
@@ -62,8 +65,8 @@ fn every_page_is_run() {
 #[test]
 fn every_text_is_shown_by_a_program() {
     each("text", |page, block| {
-        let name = block.names().find(|name| !name.is_empty());
-        let name = name.unwrap_or_else(|| panic!("{}.md:{}: no name", page.name, block.line));
+        let name =
+            block.name().unwrap_or_else(|| panic!("{}.md:{}: no name", page.name, block.line));
         let call = format!("guides::shows(\"{}/{name}\", ", page.name);
         let calls = page.blocks.iter().filter(|block| block.language == "rust");
         let n = calls.map(|block| block.text.matches(&call).count()).sum::<usize>();
@@ -84,7 +87,12 @@ fn parts_of_files_are_parts_of_them() {
             // Lines that readers do not see are no part.
             let shown = block.text.lines().filter(|line| !line.starts_with("# "));
             let shown = shown.collect::<Vec<_>>().join("\n");
-            assert!(file.contains(shown.trim()), "{}.md:{} is not in {path}", page.name, block.line);
+            assert!(
+                file.contains(shown.trim()),
+                "{}.md:{} is not in {path}",
+                page.name,
+                block.line
+            );
         }
     }
 }
@@ -167,5 +175,5 @@ fn options_are_read() {
         let matches = command.try_get_matches_from(&args).unwrap_or_else(|error| panic!("{error}"));
         assert!(args.len() > 5 && matches.subcommand().is_some());
     });
-    assert!(n <= 100);
+    assert!(n >= 1);
 }
