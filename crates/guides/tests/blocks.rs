@@ -34,6 +34,8 @@ fn every_language_is_tested() {
         "csv",
         "c",
         "options",
+        // The tests of the library's `tests/ui`, of whose files these are parts.
+        "rustc",
         // Below.
         "cell",
         "toml",
@@ -82,7 +84,10 @@ fn parts_of_files_are_parts_of_them() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     for page in pages() {
         for block in &page.blocks {
-            let Some(path) = block.said("from") else { continue };
+            let Some(path) = block.said("from") else {
+                assert_ne!(block.language, "rustc", "{}.md:{}", page.name, block.line);
+                continue;
+            };
             let file = fs::read_to_string(root.join(path)).unwrap();
             // Lines that readers do not see are no part.
             let shown = block.text.lines().filter(|line| !line.starts_with("# "));
@@ -137,6 +142,19 @@ fn mistakes_make_their_messages() {
         assert!(mistake.is_none(), "{}.md: a mistake has no message", page.name);
     }
     assert!(n >= 2);
+}
+
+/// A section on a message is called by how the message begins.
+#[test]
+fn messages_are_found_by_their_titles() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/troubleshooting.md");
+    let page = fs::read_to_string(path).unwrap();
+    let sections: Vec<&str> = page.split("\n### ").skip(1).collect();
+    for section in &sections {
+        let (title, rest) = section.split_once('\n').unwrap();
+        assert!(rest.contains(title), "no message is `{title}`");
+    }
+    assert!(sections.len() >= 20);
 }
 
 #[test]
