@@ -1,4 +1,4 @@
-//! Cells that are files of equations: against the cells of the library, their messages, and the
+//! Cells that are files of equations: against the cells of the library, and their messages.
 
 mod messages;
 
