@@ -8,6 +8,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use rondeau::api::program;
+use rondeau::ir::Program;
 use rondeau::nn::{Cell, Gru, LayerNormGru, LayerNormLstm, initial_carries, loss, run, run_batch};
 use rondeau::optimize::{PIPELINE, optimize};
 use rondeau::random::{key, normal};
@@ -33,7 +34,7 @@ fn stages<C: Cell + 'static>(
     let fits = "the arguments fit";
     let forward = || program(error).call(&cell, &xs, &ys).expect(fits);
     let gradient = || program(value_and_grad(error)).call(&cell, &xs, &ys).expect(fits);
-    let machine_code = |optimized| Executable::with(optimized, Engine::Native);
+    let machine_code = |optimized: &Program| Executable::with(optimized, Engine::Native);
 
     group.bench_function("trace", |b| b.iter(|| black_box(forward())));
     group.bench_function("trace and transform", |b| b.iter(|| black_box(gradient())));
