@@ -402,7 +402,7 @@ fn check_or_panic(
     for &passes in &plan.compiled {
         // The number of threads may change nothing.
         let n_threads = 1 + program.n_eqns() % 3;
-        let sizes = if program.n_eqns() % 2 == 0 { Sizes::DEFAULT } else { Sizes::LEAST };
+        let sizes = if program.n_eqns().is_multiple_of(2) { Sizes::DEFAULT } else { Sizes::LEAST };
         let compiled = compile_with(&passes.run(program)?, n_threads, sizes);
         let mut first: Vec<Option<Vec<Buffer>>> = vec![None; points.len()];
         for &executor in &plan.executors {
