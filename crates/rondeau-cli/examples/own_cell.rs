@@ -1,10 +1,12 @@
-//! A cell of your own with all of the command: it trains, goes on, streams and plots.
+//! A cell of your own with all of the command: it trains, goes on, streams, plots and is
+//! exported.
 //!
 //! ```sh
 //! cargo run --release -p rondeau-cli --example own_cell -- train --epochs 20 --out runs/own
 //! cargo run --release -p rondeau-cli --example own_cell -- train --epochs 40 --out runs/own --resume
-//! cargo run --release -p rondeau-cli --example own_cell -- stream runs/own < data/seattle-weather.csv
-//! cargo run --release -p rondeau-cli --example own_cell -- plot runs/own data/seattle-weather.csv
+//! cargo run --release -p rondeau-cli --example own_cell -- stream runs/own < crates/rondeau-cli/data/seattle-weather.csv
+//! cargo run --release -p rondeau-cli --example own_cell -- plot runs/own crates/rondeau-cli/data/seattle-weather.csv
+//! cargo run --release -p rondeau-cli --example own_cell -- export runs/own --format c -o own.c
 //! cargo run --release -p rondeau-cli --example own_cell -- check decay
 //! ```
 use std::process::ExitCode;

@@ -303,11 +303,12 @@ pub struct Series {
 }
 
 const TEXT_HELP: &str = "\
-The text is read as characters. The last tenth is held out. The rest is cut into as many streams as
-a batch has sequences; a step of the optimizer sees the next characters of each, and begins with the
-carry that the step before ended with. The learning rate rises over the first hundredth of the run
-and falls to zero by a cosine. The weights that are kept are those of the epoch that says the
-held-out tenth in the fewest bits a character, and that number is the result.
+The text is read as characters. The last tenth is for the end, and the twentieth before it for
+choosing. The rest is cut into as many streams as a batch has sequences; a step of the optimizer sees
+the next characters of each, and begins with the carry that the step before ended with. The learning
+rate rises over the first hundredth of the run and falls to zero by a cosine. The weights that are
+kept are those of the epoch that says the twentieth in the fewest bits a character; the result is how
+many bits they take for the tenth, which is judged only once.
 
 Into the directory go weights.safetensors, log.csv and loss.svg (both in bits a character).
 

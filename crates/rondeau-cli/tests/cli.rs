@@ -204,7 +204,7 @@ fn the_shipped_weather_needs_no_file() {
     let run = place.run("train --epochs 1 --hidden 4 --window 7");
     assert!(run.stderr.contains("note: column `weather` is left out"), "{}", run.stderr);
     assert!(run.good().contains("same day last year"));
-    let weather = include_str!("../../../data/seattle-weather.csv");
+    let weather = include_str!("../data/seattle-weather.csv");
     let twenty: Vec<&str> = weather.lines().take(21).collect();
     place.write("w.csv", &twenty.join("\n"));
     let text = place.run("predict rondeau-out w.csv").good();

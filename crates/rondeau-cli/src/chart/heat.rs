@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::axis::{Axis, Kind, range, ticks};
 use super::color::{NO_VALUE, diverging};
 use super::line::{draw_x_ticks, headline};
-use super::svg::{Anchor, LABEL, Svg, TICK, fitted, number};
+use super::svg::{Anchor, LABEL, Svg, TICK, fitted, number, width_of};
 
 const WIDTH: f64 = 960.0;
 const PLOT_HEIGHT: f64 = 320.0;
@@ -42,7 +42,10 @@ pub struct HeatMap {
 impl HeatMap {
     /// The chart as an SVG document.
     pub fn svg(&self) -> String {
-        let (left, right, top) = (78.0, WIDTH - 108.0, 70.0);
+        // Long names of rows take their place from the map.
+        let widest = self.row_names.iter().map(|name| width_of(name, TICK)).fold(0.0, f64::max);
+        let left = 38.0 + widest.clamp(40.0, 100.0);
+        let (right, top) = (WIDTH - 108.0, 70.0);
         let bottom = top + PLOT_HEIGHT;
         let mut svg = Svg::new(WIDTH, bottom + 64.0, &self.title);
         headline(&mut svg, &self.title, &self.subtitle, left, WIDTH - 28.0);
@@ -91,7 +94,7 @@ impl HeatMap {
         let every = (14.0 / height).ceil().max(1.0) as usize;
         for (i, name) in self.row_names.iter().enumerate().step_by(every) {
             let y = top + (i as f64 + 0.5) * height + 4.0;
-            svg.text((left - 8.0, y), Anchor::End, TICK, &fitted(name, TICK, 40.0));
+            svg.text((left - 8.0, y), Anchor::End, TICK, &fitted(name, TICK, left - 38.0));
         }
         svg.upward_text((22.0, (top + bottom) / 2.0), LABEL, &self.y_label);
     }
@@ -102,7 +105,8 @@ impl HeatMap {
             let color = diverging(f64::from(level) / f64::from(LEVELS));
             let y = bottom - f64::from(level + LEVELS + 1) * height;
             let style = format!("fill=\"{color}\" shape-rendering=\"crispEdges\"");
-            svg.rect((left, y), (16.0, height), &style);
+            // A little of it lies under its neighbour, so that rounding leaves no gap.
+            svg.rect((left, y), (16.0, height + 0.5), &style);
         }
         svg.rect((left, top), (16.0, bottom - top), "fill=\"none\" stroke=\"#888888\"");
         for tick in ticks(Kind::Numbers, -extreme, extreme, 6) {

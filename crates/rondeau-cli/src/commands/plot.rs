@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::args::Plot;
 use crate::cells::Cells;
 use crate::chart::axis::Kind;
-use crate::chart::{Axis, HeatMap, LineChart, Series, Stroke};
+use crate::chart::{Axis, HeatMap, LineChart, Mark, Series, Stroke};
 use crate::commands::elsewhere;
 use crate::commands::inspect::random_inputs;
 use crate::commands::labels::normalise;
@@ -43,13 +43,14 @@ pub fn run(cells: &Cells, args: &Plot) -> Result<()> {
         None => random_inputs(card.model.inputs, args.steps, card.model.seed),
     };
     let shown = match args.file {
-        Some(_) => name,
+        Some(_) => name.clone(),
         None => format!("{name} · random inputs"),
     };
     let mut files = Vec::new();
     let log = args.dir.join("log.csv");
     if log.exists() {
-        let svg = loss_svg(&log).with_context(|| format!("cannot use {}", log.display()))?;
+        let svg = loss_svg(&log, &card, &name)
+            .with_context(|| format!("cannot use {}", log.display()))?;
         files.push(("loss.svg", svg));
     }
     files.push(("hidden.svg", hidden_svg(&model, &xs, &shown)?));
@@ -109,8 +110,8 @@ fn steps() -> Axis {
     Axis { label: "step".to_owned(), kind: Kind::Counts }
 }
 
-/// All columns of a log but the epoch and the steps.
-fn loss_svg(log: &Path) -> Result<String> {
+/// All columns of a log but the epoch and the steps, and the epoch that is kept if one was chosen.
+fn loss_svg(log: &Path, card: &Card, name: &str) -> Result<String> {
     let bytes = fs::metadata(log)?.len();
     ensure!(bytes <= MOST_LOG_BYTES, "it has more than {MOST_LOG_BYTES} bytes");
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_path(log)?;
@@ -129,8 +130,22 @@ fn loss_svg(log: &Path) -> Result<String> {
         series.push(Series { name: name.replace('_', " "), points, stroke: Stroke::Strong });
     }
     let x = Axis { label: "epoch".to_owned(), kind: Kind::Counts };
-    let (title, y_label) = ("Loss".to_owned(), "loss".to_owned());
-    Ok(LineChart { title, subtitle: String::new(), x, y_label, series, mark: None }.svg())
+    let unit = match card.task {
+        Task::Series { .. } => "mean squared error, in deviations of the target",
+        Task::Text { .. } => "bits a character",
+        Task::Labels { .. } => "cross entropy in nats",
+    };
+    let is_chosen = series.iter().any(|line| line.name.starts_with("validation"));
+    let kept = Mark { x: card.epoch as f64, label: format!("kept: epoch {}", card.epoch) };
+    Ok(LineChart {
+        title: "Loss".to_owned(),
+        subtitle: format!("{name} · {unit}"),
+        x,
+        y_label: "loss".to_owned(),
+        series,
+        mark: (is_chosen && card.epoch > 0).then_some(kept),
+    }
+    .svg())
 }
 
 /// The last layer's output over time.

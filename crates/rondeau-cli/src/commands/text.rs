@@ -34,6 +34,10 @@ const MOST_BYTES: u64 = 1 << 30;
 const MOST_SYMBOLS: usize = 20_000;
 /// The most streams that are judged at once.
 const MOST_JUDGED: usize = 32;
+/// One part of so many of a text says which epoch is kept, and one part of so many is judged at the
+/// end.
+const VALIDATION_PART: usize = 20;
+const TEST_PART: usize = 10;
 /// What the decay of the matrices takes of them, as a part of the learning rate.
 const DECAY: f64 = 0.01;
 
@@ -236,7 +240,7 @@ struct Outcome {
     best_epoch: u64,
     stopped: &'static str,
     seconds: f64,
-    /// Of the held-out text, with the weights that are kept.
+    /// Of the last part of the text, with the weights that are kept.
     bits_per_character: f64,
     /// What the frequencies of the characters alone give.
     bits_by_frequency: f64,
@@ -247,7 +251,33 @@ struct Outcome {
 struct Sizes {
     kinds: usize,
     train: usize,
-    held_out: usize,
+    validation: usize,
+    test: usize,
+}
+
+/// The parts of a text, which follow each other: what weights are fitted to, what says which epoch
+/// is kept, and what is judged once, at the end.
+#[derive(Debug, PartialEq)]
+struct Parts<'a> {
+    train: &'a [i32],
+    validation: &'a [i32],
+    test: &'a [i32],
+}
+
+impl Parts<'_> {
+    fn of(symbols: &[i32]) -> Result<Parts<'_>> {
+        let n = symbols.len();
+        let n_validation = n / VALIDATION_PART;
+        ensure!(
+            n_validation >= 2,
+            "{n} characters are too few: a twentieth and a tenth are held out\n\
+             help: take a text of at least {} characters",
+            2 * VALIDATION_PART
+        );
+        let (known, test) = symbols.split_at(n - n / TEST_PART);
+        let (train, validation) = known.split_at(known.len() - n_validation);
+        Ok(Parts { train, validation, test })
+    }
 }
 
 /// Trains, judges, and writes the files.
@@ -259,10 +289,8 @@ pub fn run(cells: &Cells, args: &Text) -> Result<()> {
     let text = read(&args.file)?;
     let symbols = Symbols::of(&text)?;
     let numbers = symbols.numbers(&text)?;
-    let n_held_out = numbers.len() / 10;
-    ensure!(n_held_out >= 2, "{} characters are too few: a tenth is held out", numbers.len());
-    let (known, held_out) = numbers.split_at(numbers.len() - n_held_out);
-    let streams = Streams::of(known, common.batch, args.length)?;
+    let parts = Parts::of(&numbers)?;
+    let streams = Streams::of(parts.train, common.batch, args.length)?;
     let n = symbols.0.len();
     let n_logits = streams.n_streams.saturating_mul(args.length).saturating_mul(n);
     ensure!(
@@ -275,7 +303,7 @@ pub fn run(cells: &Cells, args: &Text) -> Result<()> {
     atomic::prepare(&common.out, &[&FILES[..], &["log.csv"]].concat()).map_err(elsewhere)?;
 
     let started = Instant::now();
-    let judge = Judge::of(held_out, args.length);
+    let judge = Judge::of(parts.validation, args.length);
     let n_steps = streams.n_chunks * common.epochs;
     let rate = warmup_cosine(0.0, common.learning_rate, (n_steps / 100).max(1), n_steps, 0.0);
     let optimizer = optimizer(rate, DECAY);
@@ -306,8 +334,8 @@ pub fn run(cells: &Cells, args: &Text) -> Result<()> {
     // A run that is stopped before its first epoch ends has no best one.
     let kept = if trained.best_epoch == 0 { &trained.params } else { &trained.best };
     let title = cells.get(&spec.cell)?.title;
-    let bits_per_character = judge.bits(kept)?;
-    let bits_by_frequency = frequency_bits(known, held_out, n);
+    let bits_per_character = Judge::of(parts.test, args.length).bits(kept)?;
+    let bits_by_frequency = frequency_bits(parts.train, parts.test, n);
     let task = Task::Text { symbols: symbols.0.iter().collect() };
     let card = Card::new(spec.clone(), trained.best_epoch as usize, task);
     let svg = loss_svg(
@@ -325,7 +353,12 @@ pub fn run(cells: &Cells, args: &Text) -> Result<()> {
         layers: spec.layers,
         seed: spec.seed,
         n_weights,
-        characters: Sizes { kinds: n, train: known.len(), held_out: held_out.len() },
+        characters: Sizes {
+            kinds: n,
+            train: parts.train.len(),
+            validation: parts.validation.len(),
+            test: parts.test.len(),
+        },
         epochs: trained.epochs.len(),
         best_epoch: trained.best_epoch,
         stopped,
@@ -339,11 +372,11 @@ pub fn run(cells: &Cells, args: &Text) -> Result<()> {
     }
     crate::print(
         format!(
-            "The last {} characters, which training never saw, take\n\n\
+            "The last {} characters, which training and choosing never saw, take\n\n\
              {:28}{bits_per_character:>8.3} bits a character\n\
              {:28}{bits_by_frequency:>8.3}\n\n\
              {}: log.csv, {}\n",
-            held_out.len(),
+            parts.test.len(),
             title,
             "their frequencies",
             outcome.out,
@@ -396,12 +429,12 @@ pub fn judged(model: &Model, symbols: &Symbols, path: &Path) -> Result<Judged> {
 }
 
 /// What the frequencies of the training characters, each counted once more, give of others.
-fn frequency_bits(known: &[i32], held_out: &[i32], n: usize) -> f64 {
+fn frequency_bits(known: &[i32], others: &[i32], n: usize) -> f64 {
     let mut counts = vec![1.0_f64; n];
     known.iter().for_each(|&i| counts[i as usize] += 1.0);
     let all: f64 = counts.iter().sum();
-    let bits = held_out.iter().map(|&i| -(counts[i as usize] / all).log2());
-    bits.sum::<f64>() / held_out.len() as f64
+    let bits = others.iter().map(|&i| -(counts[i as usize] / all).log2());
+    bits.sum::<f64>() / others.len() as f64
 }
 
 /// `loss.svg` of the epochs of a trainer.
@@ -412,14 +445,14 @@ pub fn loss_svg(epochs: &[Epoch], best_epoch: u64, network: &str, unit: &str) ->
         stroke: Stroke::Strong,
     };
     let train = line("train", &|epoch| epoch.metrics.first().map_or(f64::NAN, |(_, loss)| *loss));
-    let held_out = line("held out", &|epoch| epoch.validation.unwrap_or(f64::NAN));
-    let is_held_out = epochs.iter().any(|epoch| epoch.validation.is_some());
+    let validation = line("validation", &|epoch| epoch.validation.unwrap_or(f64::NAN));
+    let is_validated = epochs.iter().any(|epoch| epoch.validation.is_some());
     LineChart {
         title: "Loss".to_owned(),
         subtitle: format!("{network} · {unit}"),
         x: Axis { label: "epoch".to_owned(), kind: Kind::Counts },
         y_label: unit.to_owned(),
-        series: if is_held_out { vec![train, held_out] } else { vec![train] },
+        series: if is_validated { vec![train, validation] } else { vec![train] },
         mark: (best_epoch > 0)
             .then(|| Mark { x: best_epoch as f64, label: format!("kept: epoch {best_epoch}") }),
     }
@@ -497,6 +530,17 @@ mod tests {
         let (second, begins) = streams.batch(&rows(1)).unwrap();
         assert!(!begins.item::<bool>().unwrap());
         assert_eq!(second.at(1).to_vec::<i32>().unwrap(), [30, 31, 32, 33, 34, 35]);
+    }
+
+    #[test]
+    fn parts_follow_each_other_and_cover_the_text() {
+        for n in [40, 41, 99, 1000, 1009] {
+            let symbols = symbols(n);
+            let parts = Parts::of(&symbols).unwrap();
+            assert_eq!((parts.validation.len(), parts.test.len()), (n / 20, n / 10));
+            assert_eq!([parts.train, parts.validation, parts.test].concat(), symbols);
+        }
+        assert!(Parts::of(&symbols(39)).is_err());
     }
 
     #[test]

@@ -12,4 +12,4 @@ pub use prepare::{Calendar, Prepared, Scale, Scaler, Split, prepare, window_mini
 pub use table::{Column, Dates, Limits, Source, Table, Wanted};
 
 /// The weather that the command ships: Seattle, daily, 2012 to 2015, from NOAA (public domain).
-pub const SEATTLE_WEATHER: &str = include_str!("../../../../data/seattle-weather.csv");
+pub const SEATTLE_WEATHER: &str = include_str!("../../data/seattle-weather.csv");

@@ -62,7 +62,8 @@ fn a_text_is_learned_judged_written_and_streamed() {
     let told = json(&place.text("--epochs 12 --tensorboard").good());
     let bits = told["bits_per_character"].as_f64().unwrap();
     assert!(bits < 0.5 * told["bits_by_frequency"].as_f64().unwrap(), "{told}");
-    assert_eq!(told["characters"]["held_out"], 156);
+    assert_eq!(told["characters"]["test"], 156);
+    assert_eq!(told["characters"]["validation"], 78);
     let log = place.files("rondeau-out")["log.csv"].clone();
     let log = String::from_utf8(log).unwrap();
     let losses: Vec<f64> = log.lines().skip(1).map(|l| field(l, 3)).collect();

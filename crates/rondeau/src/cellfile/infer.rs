@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::functions::{FUNCTIONS, Function, Kind};
 use super::lex::Span;
-use super::mistakes::{Fault, nearest};
+use super::mistakes::{Fault, nearest, slipped};
 use super::sizes::{Complex, Dim, Equal, Known, Shape, Solver};
 use super::syntax::{Expr, ExprKind, Ident, Initial, Item, Level, Op, Size, Sizes, Syntax, Way};
 
@@ -64,7 +64,8 @@ struct Entry {
 struct Param {
     name: Ident,
     initial: Option<Initial>,
-    is_used: bool,
+    is_declared: bool,
+    n_uses: usize,
     /// Whether it is a factor, and whether it is a summand.
     is_factor: bool,
     is_summand: bool,
@@ -170,7 +171,7 @@ impl<'a> Infer<'a> {
                         None => self.solver.fresh_shape(),
                     };
                     self.define(name, number(shape))?;
-                    self.param(name, initial.clone(), false);
+                    self.param(name, initial.clone(), true);
                 }
                 Item::Equation { name, .. } => {
                     if let Some(&first) = self.equations.get(name.text.as_str()) {
@@ -222,11 +223,16 @@ impl<'a> Infer<'a> {
         }
     }
 
-    fn param(&mut self, name: &Ident, initial: Option<Initial>, is_used: bool) {
+    fn param(&mut self, name: &Ident, initial: Option<Initial>, is_declared: bool) {
         self.param_places.insert(name.text.clone(), self.params.len());
-        let name = name.clone();
-        let param = Param { name, initial, is_used, is_factor: false, is_summand: false };
-        self.params.push(param);
+        self.params.push(Param {
+            name: name.clone(),
+            initial,
+            is_declared,
+            n_uses: usize::from(!is_declared),
+            is_factor: false,
+            is_summand: false,
+        });
     }
 
     fn axes(&mut self, sizes: &Sizes) -> Result<Vec<Dim>, Fault> {
@@ -371,7 +377,7 @@ impl<'a> Infer<'a> {
 
     fn name(&mut self, name: &str, span: Span) -> Result<Type, Fault> {
         if let Some(&i) = self.param_places.get(name) {
-            self.params[i].is_used = true;
+            self.params[i].n_uses += 1;
         }
         if let Some(entry) = self.values.get(name) {
             return Ok(entry.ty.clone());
@@ -385,7 +391,7 @@ impl<'a> Infer<'a> {
         }
         let ty = number(self.solver.fresh_shape());
         self.define(&ident, ty.clone())?;
-        self.param(&ident, None, true);
+        self.param(&ident, None, false);
         Ok(ty)
     }
 
@@ -662,7 +668,22 @@ impl<'a> Infer<'a> {
         Ok(known.into_iter().flatten().collect())
     }
 
+    /// A parameter that is named once and not declared, by a name that is a slip of the hand away
+    /// from that of a value, is taken to be that value.
+    fn misspelled(&self) -> Result<(), Fault> {
+        let values =
+            || self.values.iter().filter(|(name, _)| !self.param_places.contains_key(*name));
+        for param in self.params.iter().filter(|param| !param.is_declared && param.n_uses == 1) {
+            if let Some((value, entry)) = values().find(|(name, _)| slipped(name, &param.name.text))
+            {
+                return Err(Fault::almost_value(&param.name, value, entry.origin));
+            }
+        }
+        Ok(())
+    }
+
     fn finish(mut self, syntax: &Syntax) -> Result<Inferred, Fault> {
+        self.misspelled()?;
         self.settle()?;
         self.default_hidden(syntax)?;
         self.settle()?;
@@ -677,7 +698,7 @@ impl<'a> Infer<'a> {
         }
         let mut params = Vec::new();
         for param in std::mem::take(&mut self.params) {
-            if !param.is_used {
+            if param.n_uses == 0 {
                 let inferred = self.param_places.keys().map(String::as_str);
                 let others = inferred.filter(|name| *name != param.name.text);
                 return Err(Fault::unused(&param.name, nearest(&param.name.text, others)));

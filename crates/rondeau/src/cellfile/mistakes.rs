@@ -91,6 +91,23 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     distances.filter(|(n, _)| *n <= most).min_by_key(|(n, _)| *n).map(|(_, other)| other)
 }
 
+/// Whether names of four characters at least differ by one slip of the hand: neighbours exchanged, or
+/// a character changed, left out or put in between the first and the last. Names that belong
+/// together differ at their ends or in numbers, as `gate` and `Wgate`, `k1_in` and `k2_in`.
+pub(super) fn slipped(a: &str, b: &str) -> bool {
+    let ends = |name: &str| (name.chars().next(), name.chars().last());
+    let letters = |name: &str| {
+        let mut letters: Vec<char> = name.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let words = |name: &str| name.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    a.chars().count().min(b.chars().count()) >= 4
+        && edits(a, b) == 1
+        && (ends(a) == ends(b) || letters(a) == letters(b))
+        && words(a) != words(b)
+}
+
 /// How many characters must be changed, put in, left out or exchanged with their neighbour to make
 /// one name of the other.
 fn edits(a: &str, b: &str) -> usize {
@@ -322,6 +339,16 @@ impl Fault {
             Some(near) => fault.help(format!("the equations use `{near}`")),
             None => fault.help("use it in an equation, or leave it out"),
         }
+    }
+
+    pub(super) fn almost_value(name: &Ident, value: &str, origin: Span) -> Fault {
+        let text = &name.text;
+        Fault::new(format!("nothing binds `{text}`, and it is almost `{value}`"))
+            .mark(name.span, "")
+            .mark(origin, format!("`{value}` is bound here"))
+            .help(format!(
+                "did you mean `{value}`? if it is a parameter, declare it: `param {text}`"
+            ))
     }
 
     pub(super) fn almost_function(name: &str, function: &str, span: Span) -> Fault {

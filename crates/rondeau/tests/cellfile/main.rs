@@ -129,6 +129,23 @@ fn gates<const N: usize>(gates: [(&str, &nn::Gate); N]) -> Named {
 }
 
 #[test]
+fn names_near_a_value_are_parameters_if_they_are_declared_or_no_slip() {
+    let parsed = |lines: &str| {
+        let text = format!("cell f(x, h)\n{lines}\n  h' = gate * h\n  y = h'");
+        CellFile::parse(&text, "f.cell")
+    };
+    assert!(parsed("  gate = gaet + W x").is_err());
+    for lines in [
+        "  param gaet\n  gate = gaet + W x",
+        "  gate = Wgate x + gate2",
+        // Written twice, it is meant.
+        "  gate = gaet + W x + gaet",
+    ] {
+        assert!(parsed(lines).is_ok(), "{lines}");
+    }
+}
+
+#[test]
 fn gru_is_gru() {
     let params = |c: &nn::Gru| gates([("z", &c.update), ("r", &c.reset), ("h", &c.candidate)]);
     same("gru", nn::Gru::init(&key(), INPUT, HIDDEN), params, h_in, h_out);

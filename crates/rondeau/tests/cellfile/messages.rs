@@ -64,6 +64,11 @@ fn messages() {
         ("initializer without its number", with("  param W ~ normal")),
         ("three sizes", with("  param W [hidden, input, 2]")),
         ("a size with a fraction", with("  param W [hidden, 1.5]")),
+        ("a value misspelled", body("  gate = sigmoid(W x + U h)\n  h' = gaet * h\n  y = h'")),
+        (
+            "a carry misspelled",
+            "cell f(x, memory)\n  memory' = 0.9 * memmory + W x\n  y = memory'".to_owned(),
+        ),
         ("parameter not used", with("  param w [hidden, input]")),
         ("a vector that is orthogonal", with("  param b ~ orthogonal")),
         ("a carry drawn", with("  carry h = normal(1)")),

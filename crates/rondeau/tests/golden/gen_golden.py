@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Golden data from JAX. Usage: python gen_golden.py [--out DIR] [section ...]
-Every section runs in a process of its own (x64 is a per-process setting).
+Every section runs in a process of its own (x64 is a per-process setting). The manifest keeps what it says of sections
+that are not run.
 Needs: jax, numpy, safetensors; for the cells and optimizers also optax, dm-haiku, flax, equinox, torch, onnx,
-onnxruntime, and keras (in a Python of its own, KERAS_PYTHON, if it does not go with the others)."""
+onnxruntime, and keras (in a Python of its own, KERAS_PYTHON, if it does not go with the others); for the authors'
+cells also xlstm, lru-pytorch, einops, and checkouts named by S5_CHECKOUT and MAMBA_CHECKOUT."""
 import argparse, glob, json, os, platform, subprocess, sys, time
 
 SECTIONS = {  # name: (module, function, x64)
@@ -16,6 +18,7 @@ SECTIONS = {  # name: (module, function, x64)
     "cells_torch": ("sections.cells_torch", "run", True),
     "cells_onnx": ("sections.cells_onnx", "run", True),
     "cells_keras": ("sections.cells_keras", "run", False),
+    "cells_authors": ("sections.cells_authors", "run", True),
     "optim": ("sections.optim", "run", True),
     "train": ("sections.train", "run", True),
 }
@@ -46,12 +49,16 @@ def main():
         if r.returncode and not a.sections:
             sys.exit(1)
     import jax, numpy
+    path = os.path.join(a.out, "manifest.json")
+    kept = json.load(open(path)) if os.path.exists(path) else {"versions": {}, "sections": []}
     parts = [json.load(open(p)) for p in sorted(glob.glob(os.path.join(a.out, ".part_*.json")))]
+    ran = {p["section"] for p in parts}
+    parts += [p for p in kept["sections"] if p["section"] not in ran]
     order = {s: i for i, s in enumerate(SECTIONS)}
     parts.sort(key=lambda p: order.get(p["section"], 99))
-    vers = {"jax": jax.__version__, "numpy": numpy.__version__, "python": platform.python_version()}
+    vers = kept["versions"] | {"jax": jax.__version__, "numpy": numpy.__version__, "python": platform.python_version()}
     import importlib.metadata as md
-    for m in ["jaxlib", "safetensors", "dm-haiku", "flax", "equinox", "optax", "torch", "onnx", "onnxruntime", "keras"]:
+    for m in ["jaxlib", "safetensors", "dm-haiku", "flax", "equinox", "optax", "torch", "onnx", "onnxruntime", "keras", "xlstm", "lru-pytorch"]:
         try: vers[m] = md.version(m)
         except Exception: pass
     man = {"versions": vers,
@@ -59,7 +66,7 @@ def main():
            "naming": "tensor = <case id>/<role>/<path>; roles: in, out, ct (cotangent given), grad (vjp of ct), tan (tangent given), jvp (output tangent); path joins pytree keys with '.'; dict keys sorted",
            "tol": "exact: equal bits. ulp n: at most n representable steps. rel: |a-b| <= atol + rtol*|b|. A case without tol: f64 sections rtol 1e-9 atol 1e-11; f32 rtol 1e-5 atol 1e-6.",
            "sections": parts}
-    with open(os.path.join(a.out, "manifest.json"), "w") as fh:
+    with open(path, "w") as fh:
         json.dump(man, fh, indent=1)
         fh.write("\n")
     tot = sum(os.path.getsize(p) for p in glob.glob(os.path.join(a.out, "*.safetensors")) + [os.path.join(a.out, "manifest.json")])

@@ -2,6 +2,7 @@
 //! compared with them. Each section of the manifest has a module here that says for each case what
 //! to compute; a case that no module knows fails, unless it stands in a table with the reason.
 
+mod cells_authors;
 mod cells_jax;
 mod cells_keras;
 mod cells_onnx;
@@ -29,7 +30,7 @@ use compare::{Distance, Tolerance};
 use data::Section;
 
 /// The sections that have a module.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "prng",
     "prng_x64",
     "seed_f32",
@@ -40,6 +41,7 @@ const SECTIONS: [&str; 12] = [
     "cells_torch",
     "cells_onnx",
     "cells_keras",
+    "cells_authors",
     "optim",
     "train",
 ];
