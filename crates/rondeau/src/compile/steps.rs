@@ -137,8 +137,9 @@ impl Steps {
     /// What is told of it.
     pub(super) fn note(&self) -> String {
         let Steps { rows, n_steps, left, depth, cols, .. } = self;
+        let steps = if *n_steps > 1 { format!(", {n_steps} steps") } else { String::new() };
         let rest = if *left > 0 { format!(" and {left} rows") } else { String::new() };
-        format!("{n_steps} steps of mat [{rows}, {cols}]{rest}: 1 product of depth {depth}")
+        format!("mat [{rows}, {cols}]{steps}{rest}: 1 product of depth {depth}")
     }
 
     /// How the kernels want the weights.
@@ -165,6 +166,9 @@ impl Steps {
                 stores: vec![Store { value: Val(0), to: place(&self.to, 2) }],
             })
         };
+        if self.n_steps == 1 && self.left == 0 {
+            return vec![mat(self.rows, &|view, _| view.clone())];
+        }
         let moving = |view: &View, i: usize| view.clone().advance(0, self.by_step[i]);
         let body = vec![mat(self.rows, &moving)];
         let mut stmts = vec![Stmt::Loop(Loop { n_steps: self.n_steps, body })];
