@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::cost::cost;
+use super::cost::{MIN_STEPS, cost};
 use super::draft::{Draft, rewrite_eqns};
 use crate::ir::{Atom, Aval, Builder, Eqn, Program, Var};
-use crate::prim::{Batched, Prim, Scan};
+use crate::prim::{Batched, Broadcast, Prim, Scan};
 use crate::transform::{prune, reorder};
 
 /// A scan with what it is given.
@@ -178,6 +178,9 @@ pub(super) type Remake<'a> = &'a dyn Fn(&mut Draft, Loop<'_>, &[bool]) -> Option
 
 /// The same, for changes that can be made one by one: `remake` makes those that it is told to. Of
 /// the `n_choices`, each is made, in turn, that lowers the cost further.
+///
+/// What pays is decided as if the loop had [`MIN_STEPS`] steps, however many it has: a stream, which
+/// is a loop of one step, then computes the same sums in the same order as a loop of any length.
 pub(super) fn improve_loops_by_choices(
     program: &Program,
     n_choices: &dyn Fn(Loop<'_>) -> usize,
@@ -186,50 +189,65 @@ pub(super) fn improve_loops_by_choices(
     rewrite_eqns(program, &[], &|draft, prim, inputs| {
         let Prim::Scan(scan) = prim else { return draft.bind(prim.clone(), inputs) };
         let keep = |draft: &mut Draft, it: Loop<'_>| Some(draft.bind(it.scan.clone(), it.inputs));
-        let (Some(old), atoms) = alone(draft, scan, inputs, &keep) else {
+        let decided = Scan { length: scan.length.clamp(0, 1) * MIN_STEPS, ..scan.clone() };
+        let (Some(old), _) = alone(draft, &decided, inputs, &keep) else {
             unreachable!("internal: the loop itself is made")
         };
-        let mut best = (cost(&old).total(), None);
+        let mut best = cost(&old).total();
         let mut chosen = vec![false; n_choices(Loop { scan, inputs })];
         for i in 0..chosen.len() {
             chosen[i] = true;
-            let (new, _) = alone(draft, scan, inputs, &|draft, it| remake(draft, it, &chosen));
-            match new.map(|new| (cost(&new).total(), new)) {
-                Some((total, new)) if total < best.0 => best = (total, Some(new)),
+            let make = |draft: &mut Draft, it: Loop<'_>| remake(draft, it, &chosen);
+            match alone(draft, &decided, inputs, &make).0.map(|new| cost(&new).total()) {
+                Some(total) if total < best => best = total,
                 _ => chosen[i] = false,
             }
         }
-        match best.1 {
-            Some(new) => draft.inline(&new, &atoms),
-            None => draft.bind(prim.clone(), inputs),
+        let make = |draft: &mut Draft, it: Loop<'_>| remake(draft, it, &chosen);
+        match chosen.contains(&true).then(|| alone(draft, scan, inputs, &make)) {
+            Some((Some(new), atoms)) => draft.inline(&new, &atoms),
+            _ => draft.bind(prim.clone(), inputs),
         }
     })
 }
 
 /// What `make` makes of a loop, as a program of its own, and the atoms that its inputs stand for.
-/// Numbers, and arrays of one number, are made inside, so that `make` sees them.
+/// Numbers, and arrays of one number, are made inside, so that `make` sees them. Inputs have as many
+/// rows as `scan` has steps, which may be others than the loop around has.
 pub(super) fn alone(
     around: &Draft,
     scan: &Scan,
     inputs: &[Atom],
     make: &dyn Fn(&mut Draft, Loop<'_>) -> Option<Vec<Atom>>,
 ) -> (Option<Program>, Vec<Atom>) {
+    let n_whole = scan.n_consts + scan.n_carry;
+    // The type of an input: an array of rows is of the length of the loop.
+    let aval = |i: usize| match inputs[i] {
+        atom if i < n_whole => around.aval(atom),
+        _ => scan.body.var_aval(scan.body.inputs()[i]).prepend(scan.length),
+    };
     let mut draft = Draft::new(&[]);
-    let (mut outer, mut inner): (Vec<Atom>, Vec<Atom>) = (vec![], vec![]);
-    for &atom in inputs {
-        if atom.var().is_some() && around.uniform(atom).is_none() && !outer.contains(&atom) {
-            outer.push(atom);
-            inner.push(draft.input(around.aval(atom)));
+    let (mut outer, mut inner): (Vec<(Atom, Aval)>, Vec<Atom>) = (vec![], vec![]);
+    for (i, &atom) in inputs.iter().enumerate() {
+        let key = (atom, aval(i));
+        if atom.var().is_some() && around.uniform(atom).is_none() && !outer.contains(&key) {
+            inner.push(draft.input(key.1.clone()));
+            outer.push(key);
         }
     }
-    let stand_in = |draft: &mut Draft, atom: Atom| match outer.iter().position(|&o| o == atom) {
-        Some(i) => inner[i],
-        None => match around.def(atom) {
-            Some(eqn) => draft.bind1(eqn.prim.clone(), &eqn.inputs),
-            None => atom,
-        },
+    let stand_in = |(i, &atom): (usize, &Atom)| {
+        let key = (atom, aval(i));
+        match (outer.iter().position(|o| *o == key), around.uniform(atom)) {
+            (Some(i), _) => inner[i],
+            (None, Some(value)) if atom.var().is_some() => {
+                let every = Broadcast { shape: key.1.shape, axes: vec![] };
+                draft.bind1(every, &[Atom::Lit(value)])
+            }
+            (None, _) => atom,
+        }
     };
-    let inputs: Vec<Atom> = inputs.iter().map(|&atom| stand_in(&mut draft, atom)).collect();
+    let inputs: Vec<Atom> = inputs.iter().enumerate().map(stand_in).collect();
     let outputs = make(&mut draft, Loop { scan, inputs: &inputs });
+    let outer = outer.into_iter().map(|(atom, _)| atom).collect();
     (outputs.map(|outputs| draft.finish(outputs)), outer)
 }
