@@ -8,7 +8,6 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-pub(crate) use outside::has_deny;
 use plan::{PLAN, Planned, Suite};
 
 /// What `reliability --help` prints.
@@ -106,15 +105,15 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), String> {
         return Err(format!("error: nothing has {only} in its name\nhelp: there are\n  {names}"));
     }
     let (mut rows, mut problems) = (vec![], vec![]);
-    for suite in Suite::ALL {
-        let own: Vec<&Planned> = planned.iter().copied().filter(|p| p.suite == suite).collect();
-        if own.is_empty() {
-            continue;
-        }
-        println!("reliability: {}, {} to try", suite.name(), own.len());
-        let outcome = match suite {
-            Suite::Library => tests(root, "rondeau", &own, &asked),
-            Suite::Command => tests(root, "rondeau-cli", &own, &asked),
+    for suites in Suite::TOGETHER {
+        let own = planned.iter().copied().filter(|planned| suites.contains(&planned.suite));
+        let own: Vec<&Planned> = own.collect();
+        let Some(first) = own.first() else { continue };
+        let names: Vec<&str> = suites.iter().map(|suite| suite.name()).collect();
+        let names = names.join(" and ");
+        println!("reliability: {names}, {} to try", own.len());
+        let outcome = match first.suite {
+            Suite::Library | Suite::Command => tests(root, &own, &asked),
             Suite::Asan => outside::addresses(root),
             Suite::Tsan => outside::races(root),
             Suite::Deny => outside::licences(root),
@@ -122,7 +121,7 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), String> {
         if let Some(problem) = outcome.problem {
             let last = outcome.lines.len().saturating_sub(60);
             println!("{}", outcome.lines[last..].join("\n"));
-            problems.push(format!("{}: {problem}", suite.name()));
+            problems.push(format!("{names}: {problem}"));
         }
         rows.extend(outcome.rows);
     }
@@ -155,8 +154,7 @@ fn parse<'a>(options: &[&'a str]) -> Result<Asked<'a>, String> {
 
 impl Asked<'_> {
     fn wants(&self, planned: &Planned) -> bool {
-        let is_named =
-            |name: &&str| planned.suite.name() == *name || planned.what.contains(*name);
+        let is_named = |name: &&str| planned.suite.name() == *name || planned.what.contains(*name);
         match self.only.as_slice() {
             [] => !self.is_quick || planned.suite.is_quick(),
             only => only.iter().any(|name| is_named(name)),
@@ -168,12 +166,13 @@ fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// The tests of reliability of a package: all, or those that are asked for.
-fn tests(root: &Path, package: &str, planned: &[&Planned], asked: &Asked<'_>) -> Outcome {
+/// The tests of reliability: all, or those that are asked for. They are built as the test stage of
+/// `ci` builds them, of the whole workspace, so that nothing is built twice.
+fn tests(root: &Path, planned: &[&Planned], asked: &Asked<'_>) -> Outcome {
     let mut command = Command::new(cargo());
     command
-        .args(["test", "-p", package, "--test", "reliability", "--"])
-        .args(["--nocapture", "--test-threads=1"])
+        .args(["test", "--workspace", "--all-features", "--no-fail-fast", "--test", "reliability"])
+        .args(["--", "--nocapture", "--test-threads=1"])
         .env("RONDEAU_RELIABILITY", if asked.is_quick { "quick" } else { "full" })
         .current_dir(root);
     if !asked.only.is_empty() {
@@ -184,7 +183,10 @@ fn tests(root: &Path, package: &str, planned: &[&Planned], asked: &Asked<'_>) ->
         if let Some(row) = Row::parse(line) {
             let (done, all) = (rows.len() + 1, planned.len());
             let seconds = row.ms as f64 / 1000.0;
-            println!("  {done} of {all}: {}: {} in {seconds:.1} s; {}", row.what, row.run, row.note);
+            println!(
+                "  {done} of {all}: {}: {} in {seconds:.1} s; {}",
+                row.what, row.run, row.note
+            );
             rows.push(row);
         }
     });
@@ -335,14 +337,20 @@ mod tests {
         assert!(judge(&planned[..2], &rows[..2], true).is_empty());
         let table = table(&planned, &rows, false);
         assert!(table.contains("\n1 of 6 passed, 1 skipped, in 0 s\n"), "{table}");
-        assert!(table.contains("absent        10    0       0       -      0.0  skipped: no"), "{table}");
+        assert!(
+            table.contains("absent        10    0       0       -      0.0  skipped: no"),
+            "{table}"
+        );
     }
 
     #[test]
     fn options_choose() {
         let asked = parse(&["--quick", "--only", "npy", "--only", "asan"]).expect("it is known");
-        let wanted: Vec<&str> =
-            PLAN.iter().filter(|planned| asked.wants(planned)).map(|planned| planned.what).collect();
+        let wanted: Vec<&str> = PLAN
+            .iter()
+            .filter(|planned| asked.wants(planned))
+            .map(|planned| planned.what)
+            .collect();
         assert_eq!(wanted, ["npy, mutated", "npy, made by hand", plan::ADDRESSES]);
         let all = |options: &[&str]| {
             let asked = parse(options).expect("it is known");

@@ -12,6 +12,9 @@ use toml::{Table, Value};
 /// The longest file of options. What is read takes some hundred bytes for each byte of brackets.
 const MOST_BYTES: usize = 1 << 16;
 
+/// Of a name that is no option, so many characters are shown.
+const LONGEST_SHOWN: usize = 40;
+
 /// The arguments with the tasks that are not written out, and the options of a `--config` file that
 /// are not given.
 ///
@@ -112,6 +115,7 @@ fn is_given(args: &[OsString], name: &str) -> bool {
 fn unknown(key: &str, known: &[&Arg]) -> String {
     let names = known.iter().filter_map(|arg| arg.get_long());
     let nearest = names.min_by_key(|name| distance(key, name)).unwrap_or_default();
+    let key: String = key.chars().flat_map(char::escape_debug).take(LONGEST_SHOWN).collect();
     format!("there is no option `{key}`\nhelp: the nearest is `{nearest}`; see --help for all")
 }
 

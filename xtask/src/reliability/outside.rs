@@ -58,7 +58,8 @@ impl Sanitizer {
         }
         let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
         let flags = format!("{flags} -Zsanitizer={}{}", self.flag, self.more_flags);
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
         let mut command = Command::new(cargo());
         command
             .args(["test", "-p", "rondeau-machine", "--lib", "--tests", "--target", TARGET, "--"])
@@ -138,7 +139,7 @@ pub(super) fn licences(root: &Path) -> Outcome {
 }
 
 /// Whether `cargo deny` is there.
-pub(crate) fn has_deny() -> bool {
+fn has_deny() -> bool {
     Command::new(cargo()).args(["deny", "--version"]).output().is_ok_and(|out| out.status.success())
 }
 

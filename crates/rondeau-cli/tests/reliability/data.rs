@@ -70,7 +70,8 @@ fn sequences(bytes: &[u8]) -> Result<(), DataError> {
 
 #[test]
 fn series_with_accidents() {
-    let weather: String = data::SEATTLE_WEATHER.lines().take(25).map(|row| format!("{row}\n")).collect();
+    let weather: String =
+        data::SEATTLE_WEATHER.lines().take(25).map(|row| format!("{row}\n")).collect();
     let seeds = [
         weather.into_bytes(),
         b"date;x;\"y\"\r\n2012-01-01 10:00;1;2\r\n\r\n2012-01-02 10:00;\"1\n\";3.5\r\n".to_vec(),
@@ -220,7 +221,10 @@ fn sequence_cases() -> Vec<Case> {
             ts(&(1..300).map(|n| vec!["1"; n].join(",") + ":a\n").collect::<String>())
         }),
         (".ts not UTF-8", b"@data\n\xff\n".to_vec()),
-        (".ts head of 500,000 words", [b"@classLabel true ".to_vec(), b"a ".repeat(250_000)].concat()),
+        (
+            ".ts head of 500,000 words",
+            [b"@classLabel true ".to_vec(), b"a ".repeat(250_000)].concat(),
+        ),
         ("sequences alone", b"sequence\n1\n2\n".to_vec()),
         ("a sequence in two parts", csv("1,a,1\n2,a,1\n1,a,1\n")),
         ("50,000 sequences of one step", {

@@ -126,8 +126,8 @@ fn cases() -> Vec<Case> {
             text(&(0..100).map(line).collect::<String>())
         }),
         ("79 lists in lists", nested("[", "]", 79)),
-        ("30,000 lists in lists", nested("[", "]", 100_000)),
-        ("60,000 lists that are not closed", nested("[", "", 100_000)),
+        ("30,000 lists in lists", nested("[", "]", 30_000)),
+        ("60,000 lists that are not closed", nested("[", "", 60_000)),
         ("10,000 tables in tables", nested("{a = ", "}", 10_000)),
         ("a name twice", text("hidden = 3\nhidden = 4\n")),
         ("a name twice, once in quotes", text("hidden = 3\n\"hidden\" = 4\n")),

@@ -169,7 +169,10 @@ fn cases() -> Vec<Case> {
         ("nothing but comments", b"#\n".repeat(30_000)),
         ("nothing but tabs", vec![b'\t'; 60_000]),
         ("one byte too long", vec![b' '; (64 << 10) + 1]),
-        ("a megabyte", b"cell f(x, h)\n h' = x + ".iter().copied().chain(vec![b'x'; 1 << 20]).collect()),
+        (
+            "a megabyte",
+            b"cell f(x, h)\n h' = x + ".iter().copied().chain(vec![b'x'; 1 << 20]).collect(),
+        ),
         ("the head alone", b"cell f(x, h)".to_vec()),
         ("the head cut off", b"cell f(x,".to_vec()),
         ("no arguments", b"cell f()\n y = 1".to_vec()),
@@ -237,7 +240,10 @@ fn cases() -> Vec<Case> {
         ("900 equations between unknown sizes", {
             chains(&|i| format!(" v{i} = concat(a{i}, a{i}) + concat(b{i}, b{i}, b{i})\n"), 900)
         }),
-        ("5,000 sizes", (0..5_000).map(|i| format!("size s{i}\n")).collect::<String>().into_bytes()),
+        (
+            "5,000 sizes",
+            (0..5_000).map(|i| format!("size s{i}\n")).collect::<String>().into_bytes(),
+        ),
         ("5,000 sizes in a cell", {
             line((0..5_000).map(|i| format!(" size s{i}\n")).collect::<String>().trim_end())
         }),

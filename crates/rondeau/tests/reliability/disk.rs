@@ -117,7 +117,7 @@ fn no_step_that_fails_loses_anything() {
     let steps =
         [Step::Create, Step::Write, Step::Sync, Step::Rename, Step::Remove, Step::SyncDirectory];
     // At least; how many steps of each kind there are is found on the way.
-    let mut tally = Tally::new("n-th create, write, fsync, rename, remove", 50);
+    let mut tally = Tally::new("n-th create, write, fsync, rename, remove", 30);
     for step in steps {
         let mut n_faults = 0;
         for n in 0.. {

@@ -521,9 +521,7 @@ fn archive_cases() -> Vec<Case> {
             archive(&[Zipped::stored(&"a".repeat(60_000), vec![1])])
         }),
         ("a directory as an entry", archive(&[Zipped::stored("a/", vec![])])),
-        ("20,001 entries of nothing", {
-            archive(&vec![Zipped::stored("a", vec![]); 20_001])
-        }),
+        ("20,001 entries of nothing", { archive(&vec![Zipped::stored("a", vec![]); 20_001]) }),
         (
             "terabytes in a small array",
             archive(&[Zipped::stored("a.npy", shaped("(1099511627776,)", 8))]),

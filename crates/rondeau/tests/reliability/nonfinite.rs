@@ -1,8 +1,8 @@
 //! Numbers that are not finite, and whether the place where they begin is found.
 
 use rondeau::train::{Rows, Trainer};
-use rondeau::{Array, DType, Origin, Tree, find_nonfinite, random, scan, tanh, tree};
 use rondeau::value_and_grad;
+use rondeau::{Array, DType, Origin, Tree, find_nonfinite, random, scan, tanh, tree};
 
 use crate::cells::{self, Subject, Visit};
 use crate::harness::{Rng, Tally, count};
@@ -168,7 +168,8 @@ impl Visit for Injections<'_> {
                 }
             };
             let data = (xs, traps);
-            let what = format!("{name}, {place:?}, row {row} of {length}, {primitive} at {index:?}");
+            let what =
+                format!("{name}, {place:?}, row {row} of {length}, {primitive} at {index:?}");
             let found = find_nonfinite(whole, (params, start, &data)).unwrap();
             let Some(found) = found else { panic!("{what}: nothing found") };
             let Origin::Equation { primitive: told, within, index: at, .. } = &found.origin else {
