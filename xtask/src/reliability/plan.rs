@@ -152,7 +152,7 @@ pub(super) const PLAN: &[Planned] = &[
         1000,
         60,
     ),
-    outside(Suite::Asan, ADDRESSES, 100),
+    outside(Suite::Asan, ADDRESSES, 60),
     outside(Suite::Tsan, RACES, 10),
     outside(Suite::Deny, LICENCES, 3),
 ];

@@ -198,7 +198,7 @@ pub(crate) fn save_without_room(dir: &Path) {
         let is_small = std::env::var_os(ROOM).is_some();
         if is_small {
             let room: usize = std::env::var(ROOM).unwrap().parse().unwrap();
-            let left = SIZE * i as usize / n_times as usize;
+            let left = (SIZE - (100 << 10)) * i as usize / n_times as usize;
             // 64 KiB for the old file and what the file system keeps for itself.
             fs::write(&ballast, vec![3_u8; room - left - (64 << 10)]).unwrap();
         }
