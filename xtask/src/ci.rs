@@ -16,15 +16,19 @@ Runs everything that must pass before a change is merged; stops at the first fai
 Usage: cargo run -p xtask -- ci
 
 Stages, each of which can be run alone:
-  fmt       cargo fmt --all --check
-  clippy    cargo clippy --workspace --all-features --all-targets -- -D warnings
-  doc       RUSTDOCFLAGS='-D warnings' cargo doc --workspace --all-features --no-deps
-  tidy      cargo run -p xtask -- tidy
-  test      cargo test --workspace --all-features
-  checked   RUSTFLAGS='--cfg checked' cargo test -p rondeau-machine, in target/checked: every
-            access to memory that is otherwise unchecked becomes an assertion
-  examples  cargo run --release -p rondeau --example <name>, for each example
-  cli       cargo run --release -p rondeau-cli -- --help
+  fmt          cargo fmt --all --check
+  clippy       cargo clippy --workspace --all-features --all-targets -- -D warnings
+  doc          RUSTDOCFLAGS='-D warnings' cargo doc --workspace --all-features --no-deps
+  tidy         cargo run -p xtask -- tidy
+  test         cargo test --workspace --all-features
+  reliability  cargo run -p xtask -- reliability --quick
+               what those of its tests have counted, held against the plan
+  deny         cargo run -p xtask -- reliability --only deny
+               licences and sources by cargo-deny, if it is installed
+  checked      RUSTFLAGS='--cfg checked' cargo test -p rondeau-machine, in target/checked: every
+               access to memory that is otherwise unchecked becomes an assertion
+  examples     cargo run --release -p rondeau --example <name>, for each example
+  cli          cargo run --release -p rondeau-cli -- --help
 
 The time of each stage is printed at the end. The first run builds everything and takes some
 minutes; later ones build what changed.
@@ -111,6 +115,8 @@ fn stages(examples: &[String], target: &Path, flags: &str) -> Vec<Stage> {
             .with("RUSTDOCFLAGS", "-D warnings"),
         Stage { name: "tidy".to_string(), action: Action::Tidy },
         Stage::cargo("test", &["test", "--workspace", "--all-features"]),
+        Stage::cargo("reliability", &["run", "-p", "xtask", "--", "reliability", "--quick"]),
+        Stage::cargo("deny", &["run", "-p", "xtask", "--", "reliability", "--only", "deny"]),
         Stage::cargo("checked", &["test", "-p", "rondeau-machine"])
             .with("RUSTFLAGS", checked.trim())
             .with("CARGO_TARGET_DIR", target.join("checked").display().to_string()),

@@ -13,7 +13,13 @@ struct Task {
     name: &'static str,
     summary: &'static str,
     help: &'static str,
-    run: fn(&Path) -> Result<(), String>,
+    run: Run,
+}
+
+/// How a task runs, from the root of the workspace.
+enum Run {
+    Plain(fn(&Path) -> Result<(), String>),
+    WithOptions(fn(&Path, &[&str]) -> Result<(), String>),
 }
 
 /// Every task, in the order of the help.
@@ -22,25 +28,25 @@ const TASKS: &[Task] = &[
         name: "ci",
         summary: "everything that must pass before a change is merged (run this first)",
         help: ci::HELP,
-        run: ci::run,
+        run: Run::Plain(ci::run),
     },
     Task {
         name: "tidy",
         summary: "the rules of the source that the compiler does not know",
         help: tidy::HELP,
-        run: tidy::run,
+        run: Run::Plain(tidy::run),
     },
     Task {
         name: "bench",
         summary: "the table of speed in README.md, measured",
         help: bench::HELP,
-        run: bench::run,
+        run: Run::Plain(bench::run),
     },
     Task {
         name: "reliability",
         summary: "kills, failing disks and hostile files, as often as before a release",
         help: reliability::HELP,
-        run: reliability::run,
+        run: Run::WithOptions(reliability::run),
     },
 ];
 
@@ -67,11 +73,16 @@ fn dispatch(arguments: &[&str]) -> Result<(), String> {
             print!("{}", task(name).map_or("", |task| task.help));
             Ok(())
         }
-        [name] if task(name).is_some() => task(name).map_or(Ok(()), |task| (task.run)(&root())),
-        [name, extra, ..] if task(name).is_some() => {
-            Err(format!("error: `{name}` takes no argument `{extra}`\nhelp: see `{name} --help`"))
-        }
-        [name, ..] => {
+        [name, ref options @ ..] => {
+            if let Some(task) = task(name) {
+                return match (&task.run, options) {
+                    (Run::WithOptions(run), options) => run(&root(), options),
+                    (Run::Plain(run), []) => run(&root()),
+                    (Run::Plain(_), [extra, ..]) => Err(format!(
+                        "error: `{name}` takes no argument `{extra}`\nhelp: see `{name} --help`"
+                    )),
+                };
+            }
             let names: Vec<&str> = TASKS.iter().map(|task| task.name).collect();
             let names = names.join(", ");
             Err(format!("error: there is no task `{name}`\nhelp: the tasks are {names}"))

@@ -1,15 +1,19 @@
 //! `--config FILE`: options from a TOML file, put behind those of the command line.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clap::{Arg, ArgAction, Command};
 use toml::{Table, Value};
 
-/// The longest file of options.
-const MOST_BYTES: u64 = 1 << 20;
+/// The longest file of options. What is read takes some hundred bytes for each byte of brackets.
+const MOST_BYTES: usize = 1 << 16;
+
+/// Of a name that is no option, so many characters are shown.
+const LONGEST_SHOWN: usize = 40;
 
 /// The arguments with the tasks that are not written out, and the options of a `--config` file that
 /// are not given.
@@ -27,18 +31,30 @@ pub fn completed(root: &Command, mut args: Vec<OsString>) -> Result<Vec<OsString
     while let Some(inner) = args.get(depth).and_then(|arg| command.find_subcommand(arg)) {
         (command, depth) = (inner, depth + 1);
     }
-    let added = options(command, Path::new(&path), &args)
+    let added = read(Path::new(&path))
+        .and_then(|text| options(command, &text, &args))
         .with_context(|| format!("cannot use the options in {}", Path::new(&path).display()))?;
     args.extend(added);
     Ok(args)
 }
 
-/// The options of a file that the arguments do not have.
-fn options(command: &Command, path: &Path, args: &[OsString]) -> Result<Vec<OsString>> {
-    if fs::metadata(path)?.len() > MOST_BYTES {
+/// The bytes of a file that is not too long.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(MOST_BYTES as u64 + 1).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// The options that a TOML text gives a command and its arguments do not have, as arguments.
+///
+/// # Errors
+/// If the text is no TOML in UTF-8, or too long; or has an option that the command does not have, or
+/// a value that it cannot be.
+pub fn options(command: &Command, bytes: &[u8], args: &[OsString]) -> Result<Vec<OsString>> {
+    if bytes.len() > MOST_BYTES {
         bail!("it has more than {MOST_BYTES} bytes");
     }
-    let table: Table = fs::read_to_string(path)?.parse()?;
+    let table: Table = std::str::from_utf8(bytes)?.parse()?;
     let known: Vec<&Arg> = command.get_arguments().filter(|arg| is_option(arg)).collect();
     let mut added = Vec::new();
     for (key, value) in &table {
@@ -99,6 +115,7 @@ fn is_given(args: &[OsString], name: &str) -> bool {
 fn unknown(key: &str, known: &[&Arg]) -> String {
     let names = known.iter().filter_map(|arg| arg.get_long());
     let nearest = names.min_by_key(|name| distance(key, name)).unwrap_or_default();
+    let key: String = key.chars().flat_map(char::escape_debug).take(LONGEST_SHOWN).collect();
     format!("there is no option `{key}`\nhelp: the nearest is `{nearest}`; see --help for all")
 }
 

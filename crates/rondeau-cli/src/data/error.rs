@@ -80,11 +80,18 @@ impl fmt::Display for DataError {
 pub(super) fn quoted(field: &[u8]) -> String {
     const LONGEST: usize = 40;
     let text = String::from_utf8_lossy(field);
-    let mut short: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        short.push('…');
+    let mut short = String::from("`");
+    let mut n = 0;
+    for escaped in text.chars().map(char::escape_debug) {
+        n += escaped.len();
+        if n > LONGEST {
+            short.push('…');
+            break;
+        }
+        short.extend(escaped);
     }
-    format!("`{short}`")
+    short.push('`');
+    short
 }
 
 #[cfg(test)]

@@ -35,8 +35,7 @@ pub struct Sequence {
 }
 
 impl Sequences {
-    /// Reads a file; `-` is standard input. It is .ts if its name ends so or its first line begins
-    /// with `#` or `@`, else CSV.
+    /// Reads a file, as [`Sequences::read`] says; `-` is standard input.
     ///
     /// # Errors
     /// [`DataError`] if it cannot be read, or with the first place that is wrong.
@@ -58,9 +57,18 @@ impl Sequences {
             let headline = format!("has more than {MOST_BYTES} bytes");
             return Err(DataError::whole(&name, headline, "take a part of it"));
         }
-        let is_ts = path.extension().is_some_and(|ending| ending == "ts")
+        Sequences::read(&name, &bytes)
+    }
+
+    /// Reads the bytes of a file. It is .ts if its name ends so or its first line begins with `#` or
+    /// `@`, else CSV.
+    ///
+    /// # Errors
+    /// [`DataError`] with the first place that is wrong.
+    pub fn read(name: &str, bytes: &[u8]) -> Result<Sequences, DataError> {
+        let is_ts = Path::new(name).extension().is_some_and(|ending| ending == "ts")
             || matches!(bytes.first(), Some(b'#' | b'@'));
-        if is_ts { Sequences::ts(&name, &bytes) } else { Sequences::csv(&name, &bytes) }
+        if is_ts { Sequences::ts(name, bytes) } else { Sequences::csv(name, bytes) }
     }
 
     /// How many numbers a step has.

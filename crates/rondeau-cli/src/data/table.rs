@@ -1,6 +1,7 @@
 //! Reads a CSV file into columns of numbers, in memory bounded by what is kept of it.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
@@ -219,20 +220,28 @@ struct Reading {
     not_dates: Trouble,
 }
 
-/// The first problems of a kind, and how many there are.
+/// The first problems of a kind by row, and how many there are.
 #[derive(Default)]
 struct Trouble {
-    first: Vec<Problem>,
+    first: Vec<((u64, u64), String)>,
     n: u64,
 }
 
 impl Trouble {
-    fn add(&mut self, problem: impl FnOnce() -> Problem) {
+    /// Keeps the first `most` problems alone: a file can have many columns that have some.
+    fn add(&mut self, row: (u64, u64), most: usize, what: impl FnOnce() -> String) {
         self.n += 1;
-        if self.first.len() < SHOWN {
-            self.first.push(problem());
+        if self.first.len() < most {
+            self.first.reserve_exact(1);
+            self.first.push((row, what()));
         }
     }
+}
+
+/// How many problems of a kind are kept for each of so many columns: all that are shown, unless the
+/// file is very wide.
+fn most_problems(n_columns: usize) -> usize {
+    (1000 / n_columns.max(1)).clamp(1, SHOWN)
 }
 
 /// What a column turns out to hold.
@@ -245,9 +254,8 @@ enum Holds {
 }
 
 impl Reading {
-    fn push(&mut self, field: &[u8], row: (u64, u64)) {
-        let place = || Place { row: Some(row), column: Some(self.name.clone()) };
-        let problem = |what: String| Problem { place: place(), what };
+    /// Takes the field of a row; of problems it keeps `most`.
+    fn push(&mut self, field: &[u8], row: (u64, u64), most: usize) {
         let text = std::str::from_utf8(field).unwrap_or("\u{fffd}").trim();
         self.n_filled += u64::from(!text.is_empty());
 
@@ -257,34 +265,37 @@ impl Reading {
                 Some(moment) => {
                     self.n_dates += 1;
                     if self.moments.last().is_some_and(|&last| moment < last) {
-                        let what = format!("{} is before the row above it", quoted(field));
-                        self.not_dates.add(|| problem(what));
+                        let what = || format!("{} is before the row above it", quoted(field));
+                        self.not_dates.add(row, most, what);
                     }
                     self.moments.push(moment);
                 }
-                None => self.not_dates.add(|| problem(format!("{} is not a date", quoted(field)))),
+                None => {
+                    self.not_dates.add(row, most, || format!("{} is not a date", quoted(field)));
+                }
             }
         }
         if !self.keeps_numbers {
             return;
         }
+        let not_numbers = &mut self.not_numbers;
         match text.parse::<f64>() {
             Ok(value) => {
                 self.n_numbers += 1;
                 self.values.push(value);
                 if !value.is_finite() {
-                    let what = format!("{} is not a finite number", quoted(field));
-                    self.not_numbers.add(|| problem(what));
+                    let what = || format!("{} is not a finite number", quoted(field));
+                    not_numbers.add(row, most, what);
                 } else if value.abs() > LARGEST {
-                    let what = format!("{} is larger than {LARGEST:e}", quoted(field));
-                    self.not_numbers.add(|| problem(what));
+                    let what = || format!("{} is larger than {LARGEST:e}", quoted(field));
+                    not_numbers.add(row, most, what);
                 }
             }
             Err(_) if text.is_empty() => {
-                self.not_numbers.add(|| problem("the field is empty".to_owned()));
+                not_numbers.add(row, most, || "the field is empty".to_owned());
             }
             Err(_) => {
-                self.not_numbers.add(|| problem(format!("{} is not a number", quoted(field))));
+                not_numbers.add(row, most, || format!("{} is not a number", quoted(field)));
                 self.first_text.get_or_insert_with(|| quoted(field));
             }
         }
@@ -318,11 +329,11 @@ impl<'a> Sheet<'a> {
             let have = format!("take one of {}", listed(&names));
             return Err(DataError::whole(&source, no_columns(&missing), have));
         }
+        let mut places = HashMap::new();
         for (i, name) in names.iter().enumerate() {
             let used = wanted.others || wanted.named.contains(name);
-            if let Some(first) = names[..i].iter().position(|other| other == name)
-                && used
-            {
+            let first = *places.entry(name).or_insert(i);
+            if first < i && used {
                 let headline = format!(
                     "the header names `{name}` twice, as columns {} and {}",
                     first + 1,
@@ -360,12 +371,12 @@ impl<'a> Sheet<'a> {
                 count(record.len(), "field"),
                 count(self.columns.len(), "column")
             );
-            let place = Place { row: Some(row), column: None };
-            self.ragged.add(|| Problem { place, what });
+            self.ragged.add(row, SHOWN, || what);
             return Ok(());
         }
+        let most = most_problems(self.columns.len());
         for (column, field) in self.columns.iter_mut().zip(record) {
-            column.push(field, row);
+            column.push(field, row, most);
         }
         let takes_memory = |column: &&Reading| column.keeps_numbers || !column.moments.is_empty();
         let kept = self.columns.iter().filter(takes_memory).count().max(1);
@@ -412,9 +423,12 @@ impl<'a> Sheet<'a> {
 
     /// Fails if a row, a column that is used, or the dates have a problem.
     fn refuse_problems(&mut self, holds: &[Holds], dates: Option<usize>) -> Result<(), DataError> {
-        let mut all = std::mem::take(&mut self.ragged);
+        let ragged = std::mem::take(&mut self.ragged);
+        let mut n_problems = ragged.n;
+        let mut problems = vec![];
+        earliest(&mut problems, ragged, None);
         let mut helps = Vec::new();
-        if all.n > 0 {
+        if n_problems > 0 {
             helps.push("give each row one field for each column of the header".to_owned());
         }
         for (i, column) in self.columns.iter_mut().enumerate() {
@@ -443,23 +457,31 @@ impl<'a> Sheet<'a> {
                         .to_owned()
                 }
             });
-            all.n += trouble.n;
-            all.first.extend(trouble.first);
+            helps.dedup();
+            n_problems += trouble.n;
+            earliest(&mut problems, trouble, Some(&column.name));
         }
-        if all.n == 0 {
+        if n_problems == 0 {
             return Ok(());
         }
-        all.first.sort_by_key(|problem| problem.place.row);
-        all.first.truncate(SHOWN);
-        helps.dedup();
         Err(DataError {
             source: self.source.clone(),
-            headline: format!("the file has {}", count(all.n as usize, "problem")),
-            problems: all.first,
-            n_problems: all.n,
+            headline: format!("the file has {}", count(n_problems as usize, "problem")),
+            problems,
+            n_problems,
             help: helps.join("\n      "),
         })
     }
+}
+
+/// Adds the problems of a column, or of whole rows, and keeps the first of all by row.
+fn earliest(problems: &mut Vec<Problem>, more: Trouble, column: Option<&String>) {
+    for (row, what) in more.first {
+        let place = Place { row: Some(row), column: column.cloned() };
+        problems.push(Problem { place, what });
+    }
+    problems.sort_by_key(|problem| problem.place.row);
+    problems.truncate(SHOWN);
 }
 
 /// A note on dates that do not follow each other in equal steps: windows count rows.

@@ -21,9 +21,10 @@ use crate::prim::{Prim, Scan, Unary};
 /// The number of steps that a `while` loop is taken to run.
 pub const WHILE_STEPS: f64 = 16.0;
 
-/// The fewest steps that a loop is taken to run, if it runs at all. Short loops are changed as long
-/// ones are, so that a loop over one step, which is what a stream runs, computes the same sums in
-/// the same order as one over a whole sequence.
+/// The fewest steps that a loop is taken to run, if it runs at all, and the number of them by which
+/// changes of loops are decided. Short loops are changed as long ones are, so that a loop over one
+/// step, which is what a stream runs, computes the same sums in the same order as one over a whole
+/// sequence.
 pub const MIN_STEPS: usize = 16;
 
 /// What running a program once takes.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::cost::cost;
+use super::cost::{MIN_STEPS, cost};
 use super::draft::{Draft, rewrite_eqns};
 use crate::ir::{Atom, Aval, Builder, Eqn, Program, Var};
-use crate::prim::{Batched, Prim, Scan};
+use crate::prim::{Batched, Broadcast, Prim, Scan};
 use crate::transform::{pruned, reorder};
 
 /// A scan with what it is given.
@@ -175,34 +175,43 @@ pub(super) trait Changes {
 
 /// Each loop of a program, inner ones first, with those of its changes that lower the cost: each
 /// is made, in turn, that lowers it further.
+///
+/// What pays is decided as if the loop had [`MIN_STEPS`] steps, however many it has: a stream, which
+/// is a loop of one step, then computes the same sums in the same order as a loop of any length.
 pub(super) fn improve_loops(
     program: &Program,
     changes: &dyn for<'a> Fn(Loop<'a>) -> Box<dyn Changes + 'a>,
 ) -> Program {
     rewrite_eqns(program, &[], &|draft, prim, inputs| {
         let Prim::Scan(scan) = prim else { return draft.bind(prim.clone(), inputs) };
-        let alone = Alone::new(draft, inputs);
-        let it = Loop { scan, inputs: &alone.inputs };
-        let changes = changes(it);
-        let mut chosen = vec![false; changes.n_choices()];
-        let (mut least, mut best) = (None, None);
+        let decided = Scan { length: scan.length.clamp(0, 1) * MIN_STEPS, ..scan.clone() };
+        let alone = Alone::new(draft, &decided, inputs);
+        let it = Loop { scan: &decided, inputs: &alone.inputs };
+        let trial = changes(it);
+        let mut chosen = vec![false; trial.n_choices()];
+        let mut least = None;
         for i in 0..chosen.len() {
             chosen[i] = true;
-            let Some(new) = alone.program(|draft| changes.make(draft, &chosen)) else {
+            let Some(new) = alone.program(|draft| trial.make(draft, &chosen)) else {
                 chosen[i] = false;
                 continue;
             };
             let as_it_is = || {
-                let kept = alone.program(|draft| Some(draft.bind(scan.clone(), it.inputs)));
+                let kept = alone.program(|draft| Some(draft.bind(decided.clone(), it.inputs)));
                 cost(&kept.expect("internal: the loop itself is made")).total()
             };
             let (total, bound) = (cost(&new).total(), least.get_or_insert_with(as_it_is));
             chosen[i] = total < *bound;
             if chosen[i] {
-                (*bound, best) = (total, Some(new));
+                *bound = total;
             }
         }
-        match best {
+        if !chosen.contains(&true) {
+            return draft.bind(prim.clone(), inputs);
+        }
+        let alone = Alone::new(draft, scan, inputs);
+        let changes = changes(Loop { scan, inputs: &alone.inputs });
+        match alone.program(|draft| changes.make(draft, &chosen)) {
             Some(new) => draft.inline(&new, &alone.outer),
             None => draft.bind(prim.clone(), inputs),
         }
@@ -220,24 +229,35 @@ struct Alone {
 }
 
 impl Alone {
-    fn new(around: &Draft, inputs: &[Atom]) -> Alone {
+    /// Arrays of rows have as many as `scan` has steps, which may be others than the loop around has.
+    fn new(around: &Draft, scan: &Scan, inputs: &[Atom]) -> Alone {
+        let n_whole = scan.n_consts + scan.n_carry;
+        let aval = |i: usize| match inputs[i] {
+            atom if i < n_whole => around.aval(atom),
+            _ => scan.body.var_aval(scan.body.inputs()[i]).prepend(scan.length),
+        };
         let mut draft = Draft::new(&[]);
-        let (mut outer, mut inner): (Vec<Atom>, Vec<Atom>) = (vec![], vec![]);
-        for &atom in inputs {
-            if atom.var().is_some() && around.uniform(atom).is_none() && !outer.contains(&atom) {
-                outer.push(atom);
-                inner.push(draft.input(around.aval(atom)));
+        let (mut outer, mut inner): (Vec<(Atom, Aval)>, Vec<Atom>) = (vec![], vec![]);
+        for (i, &atom) in inputs.iter().enumerate() {
+            let key = (atom, aval(i));
+            if atom.var().is_some() && around.uniform(atom).is_none() && !outer.contains(&key) {
+                inner.push(draft.input(key.1.clone()));
+                outer.push(key);
             }
         }
-        let stand_in = |&atom: &Atom| match outer.iter().position(|&o| o == atom) {
-            Some(i) => inner[i],
-            None => match around.def(atom) {
-                Some(eqn) => draft.bind1(eqn.prim.clone(), &eqn.inputs),
-                None => atom,
-            },
+        let stand_in = |(i, &atom): (usize, &Atom)| {
+            let key = (atom, aval(i));
+            match (outer.iter().position(|o| *o == key), around.uniform(atom)) {
+                (Some(i), _) => inner[i],
+                (None, Some(value)) if atom.var().is_some() => {
+                    let every = Broadcast { shape: key.1.shape, axes: vec![] };
+                    draft.bind1(every, &[Atom::Lit(value)])
+                }
+                (None, _) => atom,
+            }
         };
-        let inputs = inputs.iter().map(stand_in).collect();
-        Alone { draft, inputs, outer }
+        let inputs = inputs.iter().enumerate().map(stand_in).collect();
+        Alone { draft, inputs, outer: outer.into_iter().map(|(atom, _)| atom).collect() }
     }
 
     /// What `make` makes there.

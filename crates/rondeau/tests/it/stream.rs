@@ -155,6 +155,36 @@ fn many_streams_at_once_are_a_batched_scan() {
     }
 }
 
+/// Of a step whose products cost about as much in the loop as before it, loops of every length must
+/// keep them on the same side.
+#[test]
+fn a_loop_is_changed_alike_at_every_length() {
+    use rondeau::nn::{self, Cell};
+
+    type Layers = (nn::Gru, nn::Lstm);
+    type Carry = <Layers as Cell>::Carry;
+    for (n, inputs, hidden) in [(6, 3, 4), (6, 8, 8), (2, 3, 5), (9, 1, 2)] {
+        let key = random::key(5);
+        let lstm = nn::Lstm::init(&key, hidden, 1 + hidden / 2);
+        let layers = (nn::Gru::init(&key, inputs, hidden), lstm);
+        let carry = rondeau::tree::map(&layers.initial_carry(), |leaf| {
+            random::normal(&key, [&[n], leaf.shape()].concat())
+        });
+        let batch = vmap(Layers::step, (None, 0, 0));
+        let xs = random::normal(&key, [40, n, inputs]);
+        let whole = |p: &Layers, c: &Carry, xs: &Array| scan(|c, x| batch.apply(p, c, x), c, xs);
+        let whole = jit(whole);
+        let mut stream = Stream::new(&batch, &layers, &carry, &xs.at(0)).unwrap();
+        let ys: Vec<Array> = (0..40).map(|t| stream.next(&xs.at(t)).unwrap()).collect();
+        for length in [1, 2, 7, 8, 12, 15, 16, 17, 24, 40] {
+            let (_, all) = whole.call(&layers, &carry, &xs.at(0..length)).unwrap();
+            for (t, y) in ys[..length].iter().enumerate() {
+                same_bits(y, &all.at(t), &format!("{n} {inputs} {hidden}, {t} of {length}"));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_saved_carry_goes_on_where_it_was() {
     let (params, carry) = (params(4, 6), start("gru", &[], 4, 6));

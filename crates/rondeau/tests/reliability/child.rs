@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use crate::{kill, train};
+use crate::{disk, kill, train};
 
 const ROLE: &str = "RONDEAU_CHILD_ROLE";
 const DIR: &str = "RONDEAU_CHILD_DIR";
@@ -14,6 +14,7 @@ const DIR: &str = "RONDEAU_CHILD_DIR";
 pub(crate) enum Role {
     Save,
     Train,
+    SaveWithoutRoom,
 }
 
 /// A child, and what it says on lines that begin with `child: `.
@@ -24,11 +25,23 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(role: Role, dir: &Path) -> Process {
+        let this = std::env::current_exe().unwrap();
+        Process::of(Command::new(this), role, dir)
+    }
+
+    /// A child of a command that runs the one that is appended to it.
+    pub(crate) fn under(mut command: Command, role: Role, dir: &Path) -> Process {
+        command.arg(std::env::current_exe().unwrap());
+        Process::of(command, role, dir)
+    }
+
+    fn of(mut command: Command, role: Role, dir: &Path) -> Process {
         let role = match role {
             Role::Save => "save",
             Role::Train => "train",
+            Role::SaveWithoutRoom => "save without room",
         };
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let mut child = command
             .args(["--exact", "child::acts", "--nocapture", "--test-threads=1"])
             .env(ROLE, role)
             .env(DIR, dir)
@@ -72,6 +85,7 @@ fn acts() {
     match role.as_str() {
         "save" => kill::save_forever(&dir),
         "train" => train::run(&dir),
+        "save without room" => disk::save_without_room(&dir),
         other => panic!("no role `{other}`"),
     }
 }

@@ -1,4 +1,4 @@
-//! Disks that fail at a step, or are full.
+//! Disks that fail at a step, or are full: injected, and by the system.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,7 +10,8 @@ use rondeau::Array;
 use rondeau::io::atomic::{self, Disk, SystemDisk};
 use rondeau::io::{Checkpoints, Record};
 
-use crate::{count, tell};
+use crate::child::{self, Role};
+use crate::harness::{Tally, count};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Step {
@@ -115,8 +116,10 @@ fn strays(dir: &Path) -> usize {
 fn no_step_that_fails_loses_anything() {
     let steps =
         [Step::Create, Step::Write, Step::Sync, Step::Rename, Step::Remove, Step::SyncDirectory];
-    let mut n_faults = 0;
+    // At least; how many steps of each kind there are is found on the way.
+    let mut tally = Tally::new("n-th create, write, fsync, rename, remove", 30);
     for step in steps {
+        let mut n_faults = 0;
         for n in 0.. {
             let dir = tempfile::tempdir().unwrap();
             let faulty = Arc::new(Faulty::at(step, n));
@@ -150,18 +153,17 @@ fn no_step_that_fails_loses_anything() {
             }
             assert_eq!(n_errors, 1, "{step:?} {n}");
             n_faults += 1;
+            tally.pass();
         }
+        assert!(n_faults >= 3, "{step:?} is done {n_faults} times");
     }
-    tell(
-        "the n-th create, write, fsync, rename, remove fails, every n",
-        n_faults,
-        "0 lost, 0 stray files",
-    );
+    tally.done("every n: 0 lost, 0 stray files");
 }
 
 #[test]
 fn a_full_disk_leaves_the_old_file() {
     let n_sizes = count(200, 20);
+    let mut tally = Tally::new("disk full, injected after any number of bytes", n_sizes);
     let (old, new) = (vec![1_u8; 3_000_000], vec![2_u8; 3_000_000]);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file");
@@ -172,10 +174,98 @@ fn a_full_disk_leaves_the_old_file() {
         assert!(error.starts_with("cannot write 3000000 bytes to"), "{error}");
         assert!(fs::read(&path).unwrap() == old, "{room} bytes");
         assert_eq!(strays(dir.path()), 0);
+        tally.pass();
     }
     atomic::write_on(&Faulty::full(new.len()), &path, &new).unwrap();
     assert!(fs::read(&path).unwrap() == new);
-    tell("disk full after so many bytes", n_sizes, "the old file stays, 0 stray files");
+    tally.done("the old file stays, 0 stray files");
+}
+
+/// What the system does not let one write.
+const SIZE: usize = 3_000_000;
+
+/// A child on a file system that is too small, or that may not write large files: saves a file of
+/// [`SIZE`] bytes so often, each time with less room than it needs, and says how often it was
+/// refused as it must be.
+pub(crate) fn save_without_room(dir: &Path) {
+    let path = dir.join("file");
+    let n_times = count(100, 10);
+    let (old, new) = (vec![1_u8; 1000], vec![2_u8; SIZE]);
+    atomic::write(&path, &old).unwrap();
+    for i in 0..n_times {
+        // On the small file system, what is left is between nothing and almost enough.
+        let ballast = dir.join("ballast");
+        let is_small = std::env::var_os(ROOM).is_some();
+        if is_small {
+            let room: usize = std::env::var(ROOM).unwrap().parse().unwrap();
+            let left = (SIZE - (100 << 10)) * i as usize / n_times as usize;
+            // 64 KiB for the old file and what the file system keeps for itself.
+            fs::write(&ballast, vec![3_u8; room - left - (64 << 10)]).unwrap();
+        }
+        let error = atomic::write(&path, &new).unwrap_err().to_string();
+        assert!(error.starts_with("cannot write 3000000 bytes to"), "{error}");
+        assert!(fs::read(&path).unwrap() == old, "time {i}");
+        assert_eq!(strays(dir), 0, "time {i}");
+        if is_small {
+            fs::remove_file(&ballast).unwrap();
+            // With room again, nothing is in the way.
+            atomic::write(&path, &new).unwrap();
+            assert!(fs::read(&path).unwrap() == new);
+            atomic::write(&path, &old).unwrap();
+        }
+        println!("child: {}", i + 1);
+    }
+}
+
+/// How many bytes the small file system has.
+const ROOM: &str = "RONDEAU_CHILD_ROOM";
+
+/// Counts what a child says.
+fn follow(tally: &mut Tally, mut process: child::Process) {
+    while process.number().is_some() {
+        tally.pass();
+    }
+    process.finish();
+}
+
+/// A real file system of 8 MiB in memory, in a name space of its own; needs rights to mount.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_system_that_is_full_leaves_the_old_file() {
+    use std::process::{Command, Stdio};
+
+    let mut tally = Tally::new("disk full, a file system of 8 MiB", count(100, 10));
+    let dir = tempfile::tempdir().unwrap();
+    // With the rights of a user of a name space of its own, or else with those of root.
+    let ways = [["--user", "--map-root-user", "--mount"].as_slice(), &["--mount"]];
+    let mount = "mount -t tmpfs -o size=8m tmpfs \"$RONDEAU_CHILD_DIR\"";
+    let can = |way: &&[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(*way).args(["sh", "-c", mount]).env("RONDEAU_CHILD_DIR", dir.path());
+        let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    let Some(way) = ways.into_iter().find(can) else {
+        return tally.done("skipped: neither root nor a user's name space may mount here");
+    };
+    let mut command = Command::new("unshare");
+    command.args(way).args(["sh", "-c", &format!("{mount} && exec \"$0\" \"$@\"")]);
+    command.env(ROOM, (8 << 20).to_string());
+    follow(&mut tally, child::Process::under(command, Role::SaveWithoutRoom, dir.path()));
+    tally.done("the old file stays, 0 stray files");
+}
+
+/// A limit on the size of files (RLIMIT_FSIZE), for which nobody needs rights.
+#[cfg(unix)]
+#[test]
+fn a_limit_on_files_leaves_the_old_file() {
+    let mut tally = Tally::new("write refused by a limit of the system", count(100, 10));
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new("sh");
+    // 1000 blocks of 512 or 1024 bytes; without the signal, the write returns an error.
+    command.args(["-c", "trap '' XFSZ && ulimit -f 1000 && exec \"$0\" \"$@\""]);
+    follow(&mut tally, child::Process::under(command, Role::SaveWithoutRoom, dir.path()));
+    tally.done("the old file stays, 0 stray files");
 }
 
 #[test]
@@ -200,8 +290,9 @@ fn many_writers_of_one_file_do_not_disturb_each_other() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a");
     let n_writes = count(500, 50);
-    std::thread::scope(|scope| {
-        for writer in 0..4_u8 {
+    let mut tally = Tally::new("writes of one file by 4 threads at once", 4 * n_writes);
+    let n_whole: u64 = std::thread::scope(|scope| {
+        let writers = [0_u8, 1, 2, 3].map(|writer| {
             let path = &path;
             scope.spawn(move || {
                 for _ in 0..n_writes {
@@ -209,9 +300,12 @@ fn many_writers_of_one_file_do_not_disturb_each_other() {
                     let read = fs::read(path).unwrap();
                     assert!(read.len() == 5000 && read.iter().all(|&x| x == read[0]));
                 }
-            });
-        }
+                n_writes
+            })
+        });
+        writers.into_iter().map(|writer| writer.join().unwrap()).sum()
     });
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-    tell("writes of one file by 4 threads at once", 4 * n_writes, "each whole, 0 stray files");
+    (0..n_whole).for_each(|_| tally.pass());
+    tally.done("each whole, 0 stray files");
 }

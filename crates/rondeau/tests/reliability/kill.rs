@@ -7,7 +7,7 @@ use rondeau::Array;
 use rondeau::io::{Checkpoints, Record, safetensors};
 
 use crate::child::{Process, Role};
-use crate::{Rng, count, tell};
+use crate::harness::{Rng, Tally, count};
 
 const N_NUMBERS: usize = 50_000;
 
@@ -38,6 +38,7 @@ pub(crate) fn save_forever(dir: &Path) {
 fn saving_survives_kill() {
     let mut rng = Rng::new("saving_survives_kill");
     let n_kills = count(1000, 20);
+    let mut tally = Tally::new("kill -9 while saving", n_kills);
     let dir = tempfile::tempdir().unwrap();
     let mut n_mid = 0;
     for kill in 0..n_kills {
@@ -67,12 +68,9 @@ fn saving_survives_kill() {
         let names = names(dir.path());
         assert!(!names.iter().any(|name| is_stray(name)), "kill {kill}: {names:?}");
         assert!(names.len() <= 2 + 3, "kill {kill}: {names:?}");
+        tally.pass();
     }
-    tell(
-        "kill -9 while saving",
-        n_kills,
-        &format!("0 lost, 0 stray files ({n_mid} kills hit a file half written)"),
-    );
+    tally.done(&format!("0 lost, 0 stray files; {n_mid} hit a file half written"));
 }
 
 fn names(dir: &Path) -> Vec<String> {

@@ -1,9 +1,11 @@
 //! Numbers that are not finite, and whether the place where they begin is found.
 
 use rondeau::train::{Rows, Trainer};
-use rondeau::{Array, Origin, find_nonfinite, scan, tanh, value_and_grad};
+use rondeau::value_and_grad;
+use rondeau::{Array, DType, Origin, Tree, find_nonfinite, random, scan, tanh, tree};
 
-use crate::{Rng, count, tell};
+use crate::cells::{self, Subject, Visit};
+use crate::harness::{Rng, Tally, count};
 
 /// A function that is not finite outside of its domain, with the name of its primitive, and a number
 /// that is outside.
@@ -21,6 +23,7 @@ const PRIMITIVES: [Case; 5] = [
 fn the_primitive_and_the_row_are_named() {
     let mut rng = Rng::new("the_primitive_and_the_row_are_named");
     let n = count(1000, 50);
+    let mut tally = Tally::new("NaN or infinity from a random primitive, located", n);
     for case in 0..n {
         let (name, function, outside) = PRIMITIVES[rng.below(PRIMITIVES.len())];
         let (length, width) = (1 + rng.below(30), 1 + rng.below(5));
@@ -48,12 +51,14 @@ fn the_primitive_and_the_row_are_named() {
                 move |xs: &Array| scan(|h, x| (h + function(x), ()), &xs.at(0).zeros_like(), xs).0;
             let found = find_nonfinite(g, (&xs,)).unwrap().unwrap();
             check(case, &found.origin, name, &format!("row {row} of {length} of scan"), column);
+            tally.pass();
             continue;
         }
         let place = format!("row {row} of {length} of scan");
         check(case, &found.unwrap().origin, name, &place, column);
+        tally.pass();
     }
-    tell("numbers that are not finite, injected", n, "primitive, row and column named");
+    tally.done("primitive, row and column named");
 }
 
 fn check(case: u64, origin: &Origin, name: &str, place: &str, column: usize) {
@@ -62,6 +67,136 @@ fn check(case: u64, origin: &Origin, name: &str, place: &str, column: usize) {
     };
     assert_eq!((*primitive, within.as_slice()), (name, &[place.to_owned()][..]), "case {case}");
     assert_eq!(index, &[column], "case {case}");
+}
+
+/// What adds 0 where `trap` is 1 and NaN where it is the number.
+const TRAPS: [Case; 4] = [
+    ("log", |trap| trap.log(), -1.0),
+    ("sqrt", |trap| trap.sqrt() - 1.0, -2.0),
+    ("div", |trap| (trap - 3.0) / (3.0 - trap) + 1.0, 3.0),
+    ("log1p", |trap| (trap - 1.0).log1p(), -5.0),
+];
+
+/// Where in a step NaN comes in.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Parameter(usize),
+    CarryBefore(usize),
+    Input,
+    CarryAfter(usize),
+    Output,
+}
+
+/// The tree with one of its leaves, by number, changed; and that leaf.
+fn change<T: Tree>(tree: &T, at: usize, trap: &Array) -> (T, Array) {
+    let mut leaves: Vec<Array> = tree::leaves(tree).into_iter().cloned().collect();
+    leaves[at] = &leaves[at] + trap;
+    let changed = leaves[at].clone();
+    (tree::rebuild(tree, leaves), changed)
+}
+
+/// Puts NaN into cells of any kind, `n` times.
+struct Injections<'a> {
+    rng: &'a mut Rng,
+    tally: &'a mut Tally,
+    n: u64,
+}
+
+impl Visit for Injections<'_> {
+    fn visit<P: Tree, K: Tree>(&mut self, case: &Subject<P, K>) {
+        let Subject { name, params, start, step, input, .. } = case;
+        let (after, y) = step(params, start, &Array::zeros([*input]));
+        let shape = |array: &Array| array.shape().to_vec();
+        let floats = |array: &&Array| array.dtype() == DType::F32;
+        let mut places = vec![(Place::Input, vec![*input]), (Place::Output, shape(&y))];
+        for (i, leaf) in tree::leaves(params).into_iter().enumerate().filter(|(_, a)| floats(a)) {
+            places.push((Place::Parameter(i), shape(leaf)));
+        }
+        for (i, leaf) in tree::leaves(&after).into_iter().enumerate().filter(|(_, a)| floats(a)) {
+            places.push((Place::CarryBefore(i), shape(leaf)));
+            places.push((Place::CarryAfter(i), shape(leaf)));
+        }
+        for _ in 0..self.n {
+            let rng = &mut *self.rng;
+            let (place, shape) = places[rng.below(places.len())].clone();
+            let (primitive, trap, outside) = TRAPS[rng.below(TRAPS.len())];
+            let length = 1 + rng.below(12);
+            let row = rng.below(length);
+            let index: Vec<usize> = shape.iter().map(|&size| rng.below(size)).collect();
+            let flat = shape.iter().zip(&index).fold(row, |at, (size, i)| at * size + i);
+            let mut traps = vec![1.0_f32; length * shape.iter().product::<usize>()];
+            traps[flat] = outside;
+            let traps = Array::new([&[length], &shape[..]].concat(), traps);
+            let xs = random::normal(&random::key(rng.next() as i64), [length, *input]);
+            // What is changed is an output too, so that nothing hides it.
+            let trapped = |p: &P, c: &K, (x, t): &(Array, Array)| {
+                let t = trap(t);
+                match place {
+                    Place::Parameter(at) => {
+                        let (p, seen) = change(p, at, &t);
+                        let (c, y) = step(&p, c, x);
+                        (c, (y, seen))
+                    }
+                    Place::CarryBefore(at) => {
+                        let (c, seen) = change(c, at, &t);
+                        let (c, y) = step(p, &c, x);
+                        (c, (y, seen))
+                    }
+                    Place::Input => {
+                        let x = x + t;
+                        let (c, y) = step(p, c, &x);
+                        (c, (y, x))
+                    }
+                    Place::CarryAfter(at) => {
+                        let (c, y) = step(p, c, x);
+                        let (c, seen) = change(&c, at, &t);
+                        (c, (y, seen))
+                    }
+                    Place::Output => {
+                        let (c, y) = step(p, c, x);
+                        let y = y + t;
+                        (c, (y.clone(), y))
+                    }
+                }
+            };
+            let is_reverse = rng.below(2) == 1;
+            let whole = |p: &P, c: &K, xs: &(Array, Array)| {
+                let step = |c: &K, x: &(Array, Array)| trapped(p, c, x);
+                match is_reverse {
+                    true => rondeau::scan_reverse(step, c, xs),
+                    false => scan(step, c, xs),
+                }
+            };
+            let data = (xs, traps);
+            let what =
+                format!("{name}, {place:?}, row {row} of {length}, {primitive} at {index:?}");
+            let found = find_nonfinite(whole, (params, start, &data)).unwrap();
+            let Some(found) = found else { panic!("{what}: nothing found") };
+            let Origin::Equation { primitive: told, within, index: at, .. } = &found.origin else {
+                panic!("{what}: {found}")
+            };
+            let row = format!("row {row} of {length} of scan");
+            assert_eq!((*told, within.as_slice(), at), (primitive, &[row][..], &index), "{what}");
+            self.tally.pass();
+        }
+    }
+}
+
+#[test]
+fn nan_in_any_place_of_any_cell_is_located() {
+    let what = "NaN in a random place of a random cell, located";
+    let mut rng = Rng::new(what);
+    let n = count(1000, 60);
+    let mut tally = Tally::new(what, n);
+    const EACH: u64 = 10;
+    for _ in 0..n.div_ceil(EACH) {
+        let kind = rng.below(cells::N_KINDS);
+        let sizes = (1 + rng.below(6), 1 + rng.below(6));
+        let key = rng.next();
+        let mut injections = Injections { rng: &mut rng, tally: &mut tally, n: EACH };
+        cells::visit(kind, sizes, key, &mut injections);
+    }
+    tally.done("primitive, row and index named");
 }
 
 #[test]

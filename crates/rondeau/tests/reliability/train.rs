@@ -8,7 +8,7 @@ use rondeau::train::{Ended, Observer, Rows, StepDone, Stop, Trained, Trainer};
 use rondeau::{Array, Tree, random, scan, tanh, tree, value_and_grad, vmap};
 
 use crate::child::{Process, Role};
-use crate::{Rng, count, tell};
+use crate::harness::{Rng, Tally, count};
 
 /// `h' = tanh(W·x + U·h + b)`, and a number read off the last state.
 #[derive(Clone, Tree)]
@@ -131,6 +131,7 @@ fn a_run_that_is_killed_ends_with_the_same_bits() {
     Process::start(Role::Train, whole.path()).finish();
     let expected = results(whole.path());
     let n_runs = count(100, 3);
+    let mut tally = Tally::new("runs killed and gone on with", n_runs);
     let mut n_kills = 0;
     for run in 0..n_runs {
         let dir = tempfile::tempdir().unwrap();
@@ -146,10 +147,9 @@ fn a_run_that_is_killed_ends_with_the_same_bits() {
         }
         Process::start(Role::Train, dir.path()).finish();
         assert!(results(dir.path()) == expected, "run {run}");
+        tally.pass();
     }
-    let outcome =
-        format!("weights, optimizer, best, log and checkpoint bit-equal ({n_kills} kills)");
-    tell("runs killed and gone on with", n_runs, &outcome);
+    tally.done(&format!("weights, optimizer, best, log bit-equal; {n_kills} kills"));
 }
 
 /// Asks to stop after a step.
@@ -174,6 +174,7 @@ fn a_run_that_is_stopped_after_any_step_ends_with_the_same_bits() {
     let expected = results(whole.path());
     let by = count(1, 9);
     let stops: Vec<u64> = (1..N_STEPS).step_by(by as usize).collect();
+    let mut tally = Tally::new("runs stopped after each step, gone on with", stops.len() as u64);
     for &at in &stops {
         let dir = tempfile::tempdir().unwrap();
         let stop = Stop::new();
@@ -185,8 +186,9 @@ fn a_run_that_is_stopped_after_any_step_ends_with_the_same_bits() {
         let trained = resumed(&mut Says).run(model.clone(), adam.clone(), &rows).unwrap();
         write_final(dir.path(), &trained);
         assert!(results(dir.path()) == expected, "step {at}");
+        tally.pass();
     }
-    tell("runs stopped after each step and gone on with", stops.len() as u64, "bit-equal");
+    tally.done("bit-equal");
 }
 
 #[test]
@@ -198,6 +200,7 @@ fn a_damaged_checkpoint_falls_back_and_ends_with_the_same_bits() {
     let trained = trainer(whole.path(), &mut Says).run(model.clone(), adam.clone(), &rows).unwrap();
     write_final(whole.path(), &trained);
     let n = count(100, 3);
+    let mut tally = Tally::new("damaged newest checkpoints", n);
     for _ in 0..n {
         let dir = tempfile::tempdir().unwrap();
         let stop = Stop::new();
@@ -218,8 +221,9 @@ fn a_damaged_checkpoint_falls_back_and_ends_with_the_same_bits() {
         assert_eq!(notes.0[1], "going on behind step 18");
         write_final(dir.path(), &trained);
         assert!(results(dir.path()) == results(whole.path()));
+        tally.pass();
     }
-    tell("damaged newest checkpoints", n, "the one before was used, and said so");
+    tally.done("the one before was used, and said so");
 }
 
 struct Notes(Vec<String>);
