@@ -157,7 +157,7 @@ impl Asked<'_> {
         let is_named = |name: &&str| planned.suite.name() == *name || planned.what.contains(*name);
         match self.only.as_slice() {
             [] => !self.is_quick || planned.suite.is_quick(),
-            only => only.iter().any(|name| is_named(name)),
+            only => only.iter().any(is_named),
         }
     }
 }
