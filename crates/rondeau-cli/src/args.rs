@@ -66,7 +66,9 @@ pub enum Command {
 const BENCH_HELP: &str = "\
 w1 is a tutorial's size, w2 one streaming step, w3 long sequences, w4 batches, w5 gradients, w6 a
 cell that no library has fused, w7 gradients of very long sequences (their memory above all), w8
-other cells, and loop the recurrent loop alone. `w5` stands for all that begin with it. Each result
+other cells, w9 each cell of the library (w9f_ the outputs of a sequence, w9g_ the gradient of a
+batch, with the name that --cell has), and loop the recurrent loop alone. `w5` stands for all that
+begin with it, and a whole name for itself; w9 and loop run only if they are named. Each result
 is one JSON line: the median of the calls, the stages of the compilation, memory, the least time
 that this core can need (see --roofline), and the error against double precision.
 
@@ -82,7 +84,8 @@ may use, so pin it to one: taskset -c 0 rondeau bench. RONDEAU_EXECUTOR=interpre
 chooses who runs rondeau's side.
 
 Examples:
-  rondeau bench                       all workloads but the loops alone
+  rondeau bench                       all workloads but w9 and the loops alone
+  rondeau bench w9g                   the gradients of all cells of the library
   rondeau bench w3a w5 --budget 3     one of them and all gradients, three seconds each
   rondeau bench w1 --check            its error against the primitives' own definitions (slow)
   rondeau bench --roofline            what this core can do, and what follows for each workload
@@ -92,7 +95,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = BENCH_HELP)]
 pub struct Bench {
-    /// Names of workloads, or their beginnings; all but the loops alone if none is given.
+    /// Names of workloads, or their beginnings; all but w9 and the loops alone if none is given.
     #[arg(value_name = "WORKLOAD")]
     pub workloads: Vec<String>,
 

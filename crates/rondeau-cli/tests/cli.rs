@@ -320,7 +320,7 @@ fn help_teaches() {
     insta::assert_snapshot!("help", help("--help"));
     insta::assert_snapshot!("help_train", help("train --help"));
     let tasks = ["series", "text", "labels"].map(|task| format!("train {task}"));
-    let commands = ["generate", "stream", "summary", "program", "check", "plot", "doctor"];
+    let commands = ["generate", "stream", "summary", "program", "check", "plot", "doctor", "bench"];
     for command in tasks.into_iter().chain(commands.map(str::to_owned)) {
         let text = place.run(&format!("{command} --help")).good();
         insta::assert_snapshot!(format!("help_{}", command.replace(' ', "_")), text);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use rondeau::api::program;
 use rondeau::buffer::DType;
 use rondeau::ir::Program;
@@ -12,6 +12,7 @@ use rondeau::{Array, Explanation, Stream, Tree, explain, jit, tree, value_and_gr
 use serde::Serialize;
 
 use super::cells::{self, Cell, Draw};
+use super::library;
 use super::workloads::{CellKind, Kind, Workload};
 
 /// One measurement.
@@ -134,6 +135,7 @@ pub(super) fn subject(workload: &Workload, engine: Engine) -> Result<Subject> {
         CellKind::LnLstm => of::<cells::LnLstm>(workload, engine),
         CellKind::Mgu => of::<cells::Mgu>(workload, engine),
         CellKind::S6 => of::<cells::S6>(workload, engine),
+        CellKind::Library(name) => of_library(name, workload, engine),
     }
 }
 
@@ -166,6 +168,23 @@ fn of<C: Cell + 'static>(workload: &Workload, engine: Engine) -> Result<Subject>
         Kind::Forward => three(cells::sequence::<C>, engine, params, carry, xs),
         Kind::Gradient if is_mapped => four(cells::batched_loss::<C>, engine, params, carry, xs, y),
         Kind::Gradient => four(cells::loss::<C>, engine, params, carry, xs, y),
+    }
+}
+
+fn of_library(name: &str, workload: &Workload, engine: Engine) -> Result<Subject> {
+    let Workload { kind, steps, inputs, hidden, batch, .. } = *workload;
+    let draw = &mut Draw::new(1);
+    let cell = library::cell(name, inputs, hidden)?;
+    let carry = library::start(&cell, batch);
+    let leading: &[usize] = if batch > 0 { &[batch] } else { &[] };
+    let xs = draw.normal(&[leading, &[steps, inputs]].concat());
+    let y = draw.normal(&[leading, &[steps, cell.output_size(inputs)?]].concat());
+    match kind {
+        Kind::Step => bail!("`{}` has no stream", workload.name),
+        Kind::Forward if batch > 0 => three(library::batched, engine, cell, carry, xs),
+        Kind::Forward => three(library::sequence, engine, cell, carry, xs),
+        Kind::Gradient if batch > 0 => four(library::batched_loss, engine, cell, carry, xs, y),
+        Kind::Gradient => four(library::loss, engine, cell, carry, xs, y),
     }
 }
 

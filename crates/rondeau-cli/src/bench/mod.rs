@@ -6,6 +6,7 @@
 
 mod cells;
 pub mod compare;
+mod library;
 mod measure;
 pub mod peers;
 pub mod workloads;

@@ -273,7 +273,10 @@ const KNOWN: [(&str, &[&str]); 8] = [
             "jax [w7] = {python} {path} jax w7 --mem-T {T} --budget {budget} --variant scan",
         ],
     ),
-    ("peers_cells.py", &["jax [w8] = {python} {path} {w} --budget {budget} ; --variant {variant}"]),
+    (
+        "peers_cells.py",
+        &["jax [w8 w9] = {python} {path} {w} --budget {budget} ; --variant {variant}"],
+    ),
     ("limit", &["limit [loop] = {path} {H} {B} {T}"]),
     // It runs the models that ONNX Runtime's program leaves behind.
     ("tract_peer", &["tract [w1 w2 w3 w4 w6f] = {path} {w} --budget {budget}"]),

@@ -3,6 +3,8 @@
 use anyhow::{Result, bail};
 use serde::Serialize;
 
+use super::library;
+
 /// What is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Kind {
@@ -32,6 +34,8 @@ pub enum CellKind {
     Mgu,
     /// A selective state space.
     S6,
+    /// The cell of `rondeau::nn` that `--cell` calls so.
+    Library(&'static str),
 }
 
 /// A workload.
@@ -96,7 +100,7 @@ pub fn all() -> Vec<Workload> {
         let name = name.to_owned();
         Workload { name, title, kind, cell, steps, inputs, hidden, batch }
     });
-    named.into_iter().chain(loops()).collect()
+    named.into_iter().chain(library::workloads()).chain(loops()).collect()
 }
 
 /// The recurrent loop alone at growing sizes, for one sequence and for 32.
@@ -116,13 +120,13 @@ fn loops() -> impl Iterator<Item = Workload> {
     })
 }
 
-/// The workloads whose names begin with one of `wanted`, so that `w5` is all gradients; all but the
-/// loops alone if nothing is wanted.
+/// The workloads whose names begin with one of `wanted`, so that `w5` is all gradients, though a whole
+/// name is only itself; all but the library's cells and the loops alone if nothing is wanted.
 ///
 /// # Errors
 /// If something is wanted that no name begins with.
 pub fn chosen(wanted: &[String]) -> Result<Vec<Workload>> {
-    let mut all = all();
+    let all = all();
     let begins = |workload: &Workload, name: &String| workload.name.starts_with(name.as_str());
     for name in wanted {
         if !all.iter().any(|workload| begins(workload, name)) {
@@ -130,19 +134,19 @@ pub fn chosen(wanted: &[String]) -> Result<Vec<Workload>> {
             bail!("there is no workload `{name}`; there are {}", names.join(" "));
         }
     }
-    all.retain(|workload| {
-        let stands = |name: &String| may_stand_for(&workload.name, name);
-        match wanted {
-            [] => workload.cell != CellKind::Loop,
-            _ => wanted.iter().any(|name| begins(workload, name) && stands(name)),
-        }
+    // `loop8` is not the beginning of `loop8b32`.
+    let whole: Vec<&String> =
+        wanted.iter().filter(|name| all.iter().any(|workload| workload.name == **name)).collect();
+    let is_wanted = |workload: &Workload, name: &String| match whole.contains(&name) {
+        true => workload.name == *name,
+        false => begins(workload, name),
+    };
+    let mut chosen = all.clone();
+    chosen.retain(|workload| match wanted {
+        [] => !matches!(workload.cell, CellKind::Loop | CellKind::Library(_)),
+        _ => wanted.iter().any(|name| is_wanted(workload, name)),
     });
-    Ok(all)
-}
-
-/// Whether a wanted beginning may stand for the name: `loop8` is not the beginning of `loop8b32`.
-fn may_stand_for(name: &str, wanted: &str) -> bool {
-    name == wanted || wanted.strip_prefix("loop").is_none_or(str::is_empty)
+    Ok(chosen)
 }
 
 #[cfg(test)]
@@ -159,7 +163,9 @@ mod tests {
         assert_eq!(names(&["w5"]), ["w5a", "w5b", "w5c", "w5d"]);
         assert_eq!(names(&["w2b", "w1"]), ["w1", "w2b"]);
         assert_eq!(names(&["loop8", "loop16b32"]), ["loop8", "loop16b32"]);
-        assert_eq!((names(&["loop"]).len(), names(&[]).len()), (14, 23));
+        assert_eq!(names(&["w9g_mgu"]), ["w9g_mgu"]);
+        assert_eq!(names(&["w9f_mgu-"]), ["w9f_mgu-reset-after"]);
+        assert_eq!((names(&["loop"]).len(), names(&["w9"]).len(), names(&[]).len()), (14, 34, 23));
     }
 
     #[test]
@@ -173,7 +179,7 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_told_the_known_ones() {
-        let error = chosen(&["w9".to_owned()]).unwrap_err().to_string();
-        assert!(error.starts_with("there is no workload `w9`; there are w1 w2a "), "{error}");
+        let error = chosen(&["w0".to_owned()]).unwrap_err().to_string();
+        assert!(error.starts_with("there is no workload `w0`; there are w1 w2a "), "{error}");
     }
 }
