@@ -60,12 +60,18 @@ impl<'a> Defer<'a> {
         let mut defer = Defer { it, sources, bound_by, movable: none, choices: vec![] };
         let sums = defer.sums();
         defer.find_movable(&sums);
-        // Products first: what they keep, the other sums share.
-        let has_product = |terms: &[Atom]| {
-            terms.iter().any(|&term| matches!(defer.prim_of(term), Some(Prim::DotGeneral(_))))
+        // Products first: what they keep, the other sums share. A plain running sum stays what it
+        // is, in its order: to move it alone saves nothing.
+        let is_made_by = |terms: &[Atom], fits: &dyn Fn(&Prim) -> bool| {
+            terms.iter().any(|&term| defer.prim_of(term).is_some_and(fits))
         };
-        let (products, others): (Vec<_>, Vec<_>) =
-            sums.into_iter().partition(|(_, terms)| has_product(terms));
+        let is_product = |prim: &Prim| matches!(prim, Prim::DotGeneral(_));
+        let (products, mut others): (Vec<_>, Vec<_>) =
+            sums.into_iter().partition(|(_, terms)| is_made_by(terms, &is_product));
+        if products.is_empty() {
+            let folds = |prim: &Prim| matches!(prim, Prim::Reduce(_));
+            others.retain(|(_, terms)| is_made_by(terms, &folds));
+        }
         let is_movable = |y: &Atom| y.var().is_some_and(|var| defer.movable[var.index()]);
         let rows: Vec<usize> = (0..it.ys().len()).filter(|&i| is_movable(&it.ys()[i])).collect();
         let sum = |(i, terms)| Choice::Sum(i, terms);
@@ -362,8 +368,11 @@ impl<'a, 'b> After<'a, 'b> {
             Prim::DotGeneral(dot) if !eqn.inputs.iter().any(|&x| defer.is_const(x)) => {
                 self.sum_of_products(dot, eqn)
             }
-            // Σ (xₜ ± yₜ) = Σ xₜ ± Σ yₜ
-            Prim::Binary(op @ (Binary::Add | Binary::Sub)) if same_shape() => {
+            // Σ (xₜ ± yₜ) = Σ xₜ ± Σ yₜ, for products alone: what nearly cancels in each step may not
+            // cancel in the sums.
+            Prim::Binary(op @ (Binary::Add | Binary::Sub))
+                if same_shape() && eqn.inputs.iter().all(|&x| self.is_product(x)) =>
+            {
                 let sums = [self.sum(eqn.inputs[0]), self.sum(eqn.inputs[1])];
                 self.draft.bind1(*op, &sums)
             }
@@ -385,6 +394,14 @@ impl<'a, 'b> After<'a, 'b> {
             },
             _ => self.sum_rows(atom),
         }
+    }
+
+    /// Whether a value of the step is a product of two that change from step to step.
+    fn is_product(&self, atom: Atom) -> bool {
+        let defer = self.defer;
+        let changes = |eqn: &Eqn| !eqn.inputs.iter().any(|&x| defer.is_const(x));
+        let is_dot = |eqn: &&Eqn| matches!(eqn.prim, Prim::DotGeneral(_)) && changes(eqn);
+        defer.eqn(atom).filter(is_dot).is_some()
     }
 
     fn sum_of_products(&mut self, dot: &DotGeneral, eqn: &Eqn) -> Atom {
