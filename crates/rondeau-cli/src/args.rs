@@ -306,7 +306,7 @@ pub struct Series {
 }
 
 const TEXT_HELP: &str = "\
-The text is read as characters. The last tenth is for the end, and the twentieth before it for
+The text is read as characters. The last tenth is for the end, and the first twentieth for
 choosing. The rest is cut into as many streams as a batch has sequences; a step of the optimizer sees
 the next characters of each, and begins with the carry that the step before ended with. The learning
 rate rises over the first hundredth of the run and falls to zero by a cosine. The weights that are

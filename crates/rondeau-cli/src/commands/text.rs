@@ -255,12 +255,13 @@ struct Sizes {
     test: usize,
 }
 
-/// The parts of a text, which follow each other: what weights are fitted to, what says which epoch
-/// is kept, and what is judged once, at the end.
+/// The parts of a text, which follow each other: what says which epoch is kept, what weights are
+/// fitted to, and what is judged once, at the end. A text goes on as it was: what is judged follows
+/// what the weights are fitted to.
 #[derive(Debug, PartialEq)]
 struct Parts<'a> {
-    train: &'a [i32],
     validation: &'a [i32],
+    train: &'a [i32],
     test: &'a [i32],
 }
 
@@ -275,8 +276,8 @@ impl Parts<'_> {
             2 * VALIDATION_PART
         );
         let (known, test) = symbols.split_at(n - n / TEST_PART);
-        let (train, validation) = known.split_at(known.len() - n_validation);
-        Ok(Parts { train, validation, test })
+        let (validation, train) = known.split_at(n_validation);
+        Ok(Parts { validation, train, test })
     }
 }
 
@@ -538,7 +539,7 @@ mod tests {
             let symbols = symbols(n);
             let parts = Parts::of(&symbols).unwrap();
             assert_eq!((parts.validation.len(), parts.test.len()), (n / 20, n / 10));
-            assert_eq!([parts.train, parts.validation, parts.test].concat(), symbols);
+            assert_eq!([parts.validation, parts.train, parts.test].concat(), symbols);
         }
         assert!(Parts::of(&symbols(39)).is_err());
     }
