@@ -196,6 +196,12 @@ impl Op {
     const UPPER_16: Op = op(1, 3, 0x19, false);
     /// Moves the 32-bit lanes of each 16 bytes by the immediate.
     const SHUFFLE: Op = op(1, 1, 0x70, false);
+    /// Any two lanes of 128 bits of `a`, then of `b`, by the immediate; EVEX alone, and not for 128 bits.
+    pub(super) const LANES_128: Op = op(1, 3, 0x23, false);
+    /// Any two halves of `a` and `b`, by the immediate; VEX alone, for 256 bits.
+    pub(super) const HALVES: Op = op(1, 3, 0x06, false);
+    /// Moves `f32` within each 128 bits, by the immediate.
+    pub(super) const WITHIN_FOURS: Op = op(1, 3, 0x04, false);
     /// `f32` to `i32`, truncating; `i32::MIN` where that is impossible.
     pub(super) const F32_TO_I32: Op = op(2, 1, 0x5B, false);
     /// `i32` to `f32`.

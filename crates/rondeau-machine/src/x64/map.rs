@@ -258,7 +258,11 @@ impl Generator<'_> {
                 let point = Point { row: 0, col, indexed: false, masked };
                 kernel.instance(&block, point, &mut shared, &mut no_product);
             }
-            self.emit_block(&setting, &block.into_inner(), &[], &[]);
+            let block = block.into_inner();
+            match n {
+                1 => self.emit_only_block(&setting, &block, &[], kernel.stores, cols),
+                _ => self.emit_block(&setting, &block, &[], &[]),
+            }
             return;
         }
         if whole > 0 {

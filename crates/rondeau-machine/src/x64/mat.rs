@@ -7,6 +7,7 @@
 use super::Generator;
 use super::encode::{Asm, Gpr, If, Isa, Mem, Op, RAX, RCX, Rm, Vec as Reg, Width};
 use super::frame::{POINTERS, Pointers, SPILLS};
+use super::held::{Fours, Held, same_place};
 use super::map::{Elementwise, Point, Port, form_of, is_wide, needed, width_for};
 use super::regs::{Setting, TAIL, VEX_TAIL, n_registers};
 use super::vir::{self, Block, Form, V};
@@ -33,8 +34,17 @@ struct Pass {
     source: Side,
     by_row: i32,
     by_k: i32,
+    /// The source in a register, if the kernel before has left it there.
+    held: Option<Held>,
     /// Positions among the products.
     products: Vec<usize>,
+}
+
+/// Where a pass takes the elements of its source from.
+#[derive(Clone, Copy)]
+enum Source {
+    Memory(Gpr, i32),
+    Registers(Fours),
 }
 
 /// The weights of a product.
@@ -46,7 +56,7 @@ struct Panel {
     by_k: Option<i32>,
 }
 
-struct Kernel<'a> {
+pub(super) struct Kernel<'a> {
     k: &'a Mat,
     elementwise: Elementwise<'a>,
     passes: Vec<Pass>,
@@ -73,6 +83,15 @@ struct Shape {
     /// Columns of a panel, and how many whole panels.
     panel: usize,
     panels: usize,
+}
+
+impl Kernel<'_> {
+    /// How wide the vector is that this store could leave in a register, if it can.
+    pub(super) fn leaves(&self, store: usize) -> Option<Width> {
+        let form = self.elementwise.store_ports[store].form;
+        (self.shape.is_vector(self.k) && !self.shape.wide && form == Form::Lanes)
+            .then_some(self.shape.width)
+    }
 }
 
 /// A tile: its rows and vectors relative to where the pointers are.
@@ -131,6 +150,11 @@ impl Shape {
         })
     }
 
+    /// Whether a kernel has one row of one vector.
+    fn is_vector(&self, k: &Mat) -> bool {
+        k.rows == 1 && k.cols <= self.lanes
+    }
+
     /// How far the loops over panels and over tiles of rows move a pointer.
     fn outer(&self, by_col_panel: i64, by_row: i64) -> [i64; 2] {
         let panel = if self.panels > 1 { by_col_panel } else { 0 };
@@ -148,19 +172,23 @@ fn narrow(bytes: i64) -> Result<i32, String> {
 }
 
 impl Generator<'_> {
-    /// Emits a kernel.
+    /// Emits a kernel, whose source may be in a register.
     ///
     /// # Errors
     /// Why the tile machine has to run it; then nothing is emitted.
-    pub(super) fn mat(&mut self, k: &Mat) -> Result<(), String> {
+    pub(super) fn mat(&mut self, k: &Mat, held: Option<Held>) -> Result<(), String> {
         if k.rows > 0 && k.cols > 0 {
-            let kernel = self.mat_kernel(k)?;
+            let kernel = self.mat_kernel(k, held)?;
             self.emit_mat(&kernel);
         }
         Ok(())
     }
 
-    fn mat_kernel<'k>(&mut self, k: &'k Mat) -> Result<Kernel<'k>, String> {
+    pub(super) fn mat_kernel<'k>(
+        &mut self,
+        k: &'k Mat,
+        mut held: Option<Held>,
+    ) -> Result<Kernel<'k>, String> {
         let isa = self.asm.isa;
         let types: Vec<_> = k.products.iter().map(|p| p.source.dtype).collect();
         let Some(first) = types.first() else {
@@ -191,7 +219,13 @@ impl Generator<'_> {
             match passes.iter_mut().find(same) {
                 Some(pass) => pass.products.push(i),
                 None => {
-                    passes.push(Pass { depth: p.depth, source, by_row, by_k, products: vec![i] })
+                    // In the first pass of the only tile: what follows may need the registers.
+                    let held = held.take().filter(|h| {
+                        let follows = by_k == shape.size as i32 || p.depth == 1;
+                        shape.is_vector(k) && follows && same_place(&h.place, &p.source)
+                    });
+                    let products = vec![i];
+                    passes.push(Pass { depth: p.depth, source, by_row, by_k, held, products });
                 }
             }
         }
@@ -390,7 +424,12 @@ impl Generator<'_> {
         }
         let setting =
             Setting { width: shape.width, pointers: &POINTERS, column: RCX, spills: SPILLS };
-        self.emit_block(&setting, &block.into_inner(), &fixed, &[]);
+        let block = block.into_inner();
+        if shape.is_vector(kernel.k) {
+            self.emit_only_block(&setting, &block, &fixed, &kernel.k.stores, kernel.k.cols);
+        } else {
+            self.emit_block(&setting, &block, &fixed, &[]);
+        }
     }
 
     /// Emits the sums of a pass into registers from `base` on.
@@ -437,8 +476,15 @@ impl Generator<'_> {
         if pass.depth * per_term <= UNROLLED {
             let weights: Vec<_> =
                 pass.products.iter().map(|&p| fixed(kernel.panels[p].side)).collect();
+            // Sums, then one register for the source and one for weights.
+            let free = base + per_term * chains + 2;
+            let fours = pass.held.as_ref().and_then(|held| {
+                Fours::emit(&mut self.asm, held, pass.depth, kernel.shape.width, free as u8)
+            });
+            let (at, disp) = fixed(pass.source);
+            let source = fours.map_or(Source::Memory(at, disp), Source::Registers);
             for k in 0..pass.depth {
-                self.emit_term(kernel, pass, tile, base, k, fixed(pass.source), &weights);
+                self.emit_term(kernel, pass, tile, base, k, source, &weights);
             }
             return;
         }
@@ -469,7 +515,7 @@ impl Generator<'_> {
             };
             weights.push((reg, panel.side.disp));
         }
-        let from = (source, pass.source.disp);
+        let from = Source::Memory(source, pass.source.disp);
         let turns = pass.depth / turn;
         self.asm.mov_imm(RCX, turns as i64);
         let top = self.asm.here();
@@ -496,7 +542,7 @@ impl Generator<'_> {
         tile: &Tile<'_>,
         base: usize,
         k: usize,
-        source: (Gpr, i32),
+        source: Source,
         weights: &[(Gpr, i32)],
     ) {
         let shape = &kernel.shape;
@@ -504,9 +550,9 @@ impl Generator<'_> {
         let n_products = pass.products.len();
         let sums = base + k % chains * n_products * tile.rows * n;
         let sum = |i: usize, m: usize, v: usize| Reg((sums + (i * tile.rows + m) * n + v) as u8);
-        let from = |m: usize| {
-            let disp = pass.by_row * (tile.row + m) as i32 + pass.by_k * k as i32;
-            Mem::at(source.0, source.1 + disp)
+        let from = |(at, disp): (Gpr, i32), m: usize| {
+            let moved = pass.by_row * (tile.row + m) as i32 + pass.by_k * k as i32;
+            Mem::at(at, disp + moved)
         };
         let weight = |i: usize, v: usize| {
             let panel = &kernel.panels[pass.products[i]];
@@ -537,15 +583,25 @@ impl Generator<'_> {
                     load(asm, shape, register(i, v), weight(i, v), Form::Lanes, masked);
                 }
             }
-            if n_products * n == 1 && asm.isa == Isa::Evex {
+            if let Source::Memory(at, disp) = source
+                && n_products * n == 1
+                && asm.isa == Isa::Evex
+            {
                 for m in 0..tile.rows {
-                    asm.op3(fma, width, sum(0, m, 0), register(0, 0), Rm::Broadcast(from(m)));
+                    let element = Rm::Broadcast(from((at, disp), m));
+                    asm.op3(fma, width, sum(0, m, 0), register(0, 0), element);
                 }
                 return;
             }
         }
         for m in 0..tile.rows {
-            asm.op2(Op::broadcast(wide), width, broadcast, Rm::Mem(from(m)));
+            match source {
+                Source::Memory(at, disp) => {
+                    let element = Rm::Mem(from((at, disp), m));
+                    asm.op2(Op::broadcast(wide), width, broadcast, element);
+                }
+                Source::Registers(fours) => fours.broadcast(asm, width, broadcast, k),
+            }
             for i in 0..n_products {
                 for v in 0..n {
                     let b = if preloads {

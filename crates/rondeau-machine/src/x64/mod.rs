@@ -5,6 +5,7 @@
 
 mod encode;
 mod frame;
+mod held;
 mod map;
 mod mat;
 mod pages;
@@ -19,6 +20,7 @@ use crate::cpu::Level;
 use crate::vm::{Frame, Part, Plan, Step, run_parts, run_step};
 use encode::{Asm, Gpr, If, Isa, Label, Mem, RAX, RDI, RDX, RSI, RSP};
 use frame::Streams;
+use held::Held;
 use pages::Pages;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -63,6 +65,8 @@ impl Native {
             report: vec![],
             parts: vec![],
             n_started: 0,
+            wanted: vec![],
+            held: None,
         };
         let (stmts, steps) = (part.of(code), plan.part(part));
         generator.parts(stmts, steps);
@@ -175,6 +179,9 @@ struct Generator<'a> {
     parts: Vec<Box<[usize]>>,
     /// How many parallel statements the main function has so far.
     n_started: usize,
+    /// What the next kernel would take from a register, and what the one before has left there.
+    wanted: Vec<View>,
+    held: Option<Held>,
 }
 
 impl Generator<'_> {
@@ -236,20 +243,45 @@ impl Generator<'_> {
     }
 
     fn body(&mut self, body: &[Stmt], steps: &[Step], path: &str) {
+        self.loop_body(body, steps, path, None);
+    }
+
+    /// Emits a body that finds in a register what it leaves there, in the place `carried.1`.
+    fn loop_body(
+        &mut self,
+        body: &[Stmt],
+        steps: &[Step],
+        path: &str,
+        carried: Option<(Held, View)>,
+    ) {
+        let (arrives, leaves) = carried.unzip();
+        self.held = arrives;
         for (i, (stmt, step)) in body.iter().zip(steps).enumerate() {
+            self.wanted = match (body.get(i + 1), &leaves) {
+                (None, Some(place)) => vec![place.clone()],
+                (next, _) => held::wanted(next),
+            };
             self.stmt(stmt, step, &format!("{path}[{i}]"));
         }
+        assert!(leaves.is_none() || self.held.is_some(), "internal: a loop lost what it carries");
+        self.wanted.clear();
+        self.held = None;
     }
 
     fn stmt(&mut self, stmt: &Stmt, step: &Step, path: &str) {
+        let held = self.held.take();
         match (stmt, step) {
             (Stmt::Loop(l), Step::Loop(level, n_steps, steps)) => {
                 if *n_steps == 0 {
                     return;
                 }
                 self.n_levels += 1;
+                let carried = self.carried(l, *level);
+                if let Some((held, _)) = &carried {
+                    self.emit_carried(held);
+                }
                 let top = self.streams.enter(&mut self.asm, *level);
-                self.body(&l.body, steps, &format!("{path}.body"));
+                self.loop_body(&l.body, steps, &format!("{path}.body"), carried);
                 self.streams.leave(&mut self.asm, *level, *n_steps, top);
                 self.n_levels -= 1;
             }
@@ -289,7 +321,7 @@ impl Generator<'_> {
                 self.asm.bind(end);
             }
             (Stmt::Map(k), _) => self.kernel(step, path, |g| g.map(k)),
-            (Stmt::Mat(k), _) => self.kernel(step, path, |g| g.mat(k)),
+            (Stmt::Mat(k), _) => self.kernel(step, path, |g| g.mat(k, held)),
             (Stmt::Pack(_), _) => self.in_vm(step, path, "a Pack"),
             (Stmt::Gemm(_), _) => self.in_vm(step, path, "a Gemm"),
             (Stmt::Reduce(k), _) => self.kernel(step, path, |g| g.reduce(k)),

@@ -289,3 +289,84 @@ fn reductions_agree_with_the_twin() {
         Stmt::Reduce(Reduce { dims, reduced, loads: map.loads, dag: map.dag, outputs })
     });
 }
+
+/// Steps of one row: a product, a map or a second product of what it stored, and the state for the next step.
+/// What is stored goes on in a register where it can, and from memory where it cannot.
+#[test]
+fn steps_hand_over_what_they_store() {
+    let kernel = |rng: &mut Rng, s: &mut Sketch, source: View, [depth, cols]: [usize; 2]| {
+        let data = rng.data(source.dtype, depth * cols);
+        let weights = View::new(s.input(data), source.dtype).strides([cols as i64, 1]);
+        let products =
+            vec![Product { depth, source, weights: Weights::Strided(weights), init: None }];
+        let dag = vec![Node::Product(0), Node::Unary(Unary::Tanh, Val(0))];
+        let chains = rng.pick(&[1, Mat::chains_for(1, cols, 1)]);
+        Mat { rows: 1, cols, chains, products, loads: vec![], dag, stores: vec![] }
+    };
+    let mut rng = Rng(0x9E37_79B9_7F4A_7C15);
+    for hidden in [0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 20] {
+        for case in 0..60 {
+            let mut s = Sketch::default();
+            let dtype = if case % 10 == 9 { DType::F64 } else { DType::F32 };
+            let n_steps = rng.pick(&[1, 2, 3, 8]);
+            // The state is what the last kernel stores first; it may be longer than what is read of it.
+            let width = if case % 5 == 4 { hidden + 3 } else { hidden };
+            let (h, w) = (hidden as i64, width as i64);
+            // All states in rows, from the end in a loop that goes backward; or the last two.
+            let (read, written) = match case % 4 {
+                0 | 1 => {
+                    let states = View::new(s.output(dtype, width * (n_steps + 1)), dtype);
+                    let read = states.clone().strides([w, 1]).advance(0, w);
+                    (read.clone(), read.offset(w))
+                }
+                2 => {
+                    let states = View::new(s.output(dtype, width * (n_steps + 1)), dtype);
+                    let first = w * n_steps as i64;
+                    let read = states.clone().strides([w, 1]).offset(first).advance(0, -w);
+                    (read.clone(), read.offset(first - w))
+                }
+                _ => {
+                    let states = View::new(s.output(dtype, 2 * width), dtype);
+                    let read = states.clone().strides([w, 1]).alternate(0, w);
+                    (read, states.strides([w, 1]).offset(w).alternate(0, -w))
+                }
+            };
+            let data = rng.data(dtype, width);
+            let start = Map {
+                dims: vec![width],
+                loads: vec![View::new(s.input(data), dtype).strides([1])],
+                dag: vec![Node::Load(0)],
+                stores: vec![Store {
+                    value: Val(0),
+                    to: View { strides: vec![1], advance: vec![], ..read.clone() },
+                }],
+            };
+            let middle = View::new(s.arena(dtype, hidden), dtype).strides([h, 1]);
+            let mut first = kernel(&mut rng, &mut s, read.clone(), [hidden, hidden]);
+            first.stores.push(Store { value: Val(1), to: middle.clone() });
+            let mut last = kernel(&mut rng, &mut s, middle.clone(), [hidden, width]);
+            last.stores.push(Store { value: Val(1), to: written.clone() });
+            let body = match case % 3 {
+                0 => vec![Stmt::Mat(first), Stmt::Mat(last)],
+                1 => {
+                    let twice = View::new(s.arena(dtype, hidden), dtype);
+                    last.products[0].source = twice.clone().strides([h, 1]);
+                    let map = Map {
+                        dims: vec![hidden],
+                        loads: vec![View { strides: vec![1], ..middle }],
+                        dag: vec![Node::Load(0), Node::Binary(Binary::Add, Val(0), Val(0))],
+                        stores: vec![Store { value: Val(1), to: twice.strides([1]) }],
+                    };
+                    vec![Stmt::Mat(first), Stmt::Map(map), Stmt::Mat(last)]
+                }
+                _ => {
+                    last.products[0].source = read;
+                    vec![Stmt::Mat(last)]
+                }
+            };
+            s.code.body.push(Stmt::Map(start));
+            s.code.body.push(Stmt::Loop(Loop { n_steps, body }));
+            s.compare(&NATIVE);
+        }
+    }
+}
