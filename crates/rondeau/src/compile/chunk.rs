@@ -422,9 +422,11 @@ impl Plan {
             // Whole rows, and the sums behind: in the order of the chunks, as they are anywhere.
             let whole = Plan { short: HashSet::new(), ..self };
             new.extend(others.iter().map(|&i| stmts[i].clone()));
-            for sum in &sums {
-                new.extend(sum.start());
-                new.extend(whole.in_chunks(&|plan, part| sum.part(plan, part)));
+            new.extend(sums.iter().flat_map(Sum::start));
+            for alike in groups(&sums) {
+                new.extend(whole.in_chunks(&|plan, part| {
+                    alike.iter().flat_map(|sum| sum.part(plan, part)).collect()
+                }));
             }
             return new;
         }
@@ -539,6 +541,15 @@ impl Sum {
         Sum { stmt: stmt.clone(), partial }
     }
 
+    /// The size of its outermost dimension, if it has one.
+    fn n_rows(&self) -> Option<usize> {
+        match &self.stmt {
+            Stmt::Gemm(k) => Some(k.m),
+            Stmt::Reduce(k) => k.dims.first().copied(),
+            _ => None,
+        }
+    }
+
     /// What it starts from.
     fn start(&self) -> Vec<Stmt> {
         let set = |dims: &[usize], to: &View, from: Option<&View>| {
@@ -605,6 +616,19 @@ impl Sum {
             _ => vec![],
         }
     }
+}
+
+/// Sums with as many rows, which threads can share out together: what one of them has read of a chunk is in
+/// the cache for the next.
+fn groups(sums: &[Sum]) -> Vec<Vec<&Sum>> {
+    let mut groups: Vec<Vec<&Sum>> = vec![];
+    for sum in sums {
+        match groups.iter_mut().find(|group| group[0].n_rows() == sum.n_rows()) {
+            Some(group) => group.push(sum),
+            None => groups.push(vec![sum]),
+        }
+    }
+    groups
 }
 
 fn zero(view: &View) -> Node {
