@@ -54,16 +54,12 @@ impl Code {
         for (i, buffer) in self.buffers.iter().enumerate() {
             declare(&mut needs, buffer).map_err(|what| at(format!("buffers[{i}]"), what))?;
         }
-        let mut checker = Checker { code: self, needs, levels: vec![], footprints: None };
+        let mut checker =
+            Checker { code: self, needs, levels: vec![], divides: false, footprints: None };
         checker.body(&self.setup, "setup")?;
         checker.setup(&self.setup)?;
-        for (i, stmt) in self.body.iter().enumerate() {
-            let path = format!("body[{i}]");
-            match stmt {
-                Stmt::Parallel(parts) => checker.parallel(parts, &path)?,
-                stmt => checker.stmt(stmt, &path)?,
-            }
-        }
+        checker.divides = true;
+        checker.body(&self.body, "body")?;
         Ok(checker.needs)
     }
 }
@@ -128,6 +124,8 @@ struct Checker<'a> {
     needs: Needs,
     /// The number of steps of each enclosing loop.
     levels: Vec<usize>,
+    /// Whether a [`Stmt::Parallel`] may stand here: at the top of the body, and in loops there.
+    divides: bool,
     /// What the part of a [`Stmt::Parallel`] touches that is being checked.
     footprints: Option<HashSet<Footprint>>,
 }
@@ -170,9 +168,11 @@ impl<'a> Checker<'a> {
                 Err(here("a part of several shows nothing".into()))
             }
             Stmt::Tap(tap) => self.tap(tap).map_err(here),
-            Stmt::Parallel(_) => {
-                Err(here("parts that run at the same time stand at the top of a code".into()))
-            }
+            Stmt::Parallel(parts) if self.divides => self.undivided(|c| c.parallel(parts, path)),
+            Stmt::Parallel(_) => Err(here(
+                "parts that run at the same time stand at the top of a code or in loops there"
+                    .into(),
+            )),
             Stmt::Loop(l) => {
                 if l.n_steps > i32::MAX as usize {
                     return Err(here(format!("{} steps are too many", l.n_steps)));
@@ -185,20 +185,33 @@ impl<'a> Checker<'a> {
             }
             Stmt::While(w) => {
                 self.scalar(&w.flag, &[DType::Bool]).map_err(here)?;
-                self.body(&w.cond, &format!("{path}.cond"))?;
-                self.body(&w.body, &format!("{path}.body"))
+                self.undivided(|c| {
+                    c.body(&w.cond, &format!("{path}.cond"))?;
+                    c.body(&w.body, &format!("{path}.body"))
+                })
             }
             Stmt::Switch(s) => {
                 self.scalar(&s.index, &[DType::I32, DType::U32]).map_err(here)?;
                 if s.branches.is_empty() {
                     return Err(here("there is no branch".into()));
                 }
-                s.branches
-                    .iter()
-                    .enumerate()
-                    .try_for_each(|(i, branch)| self.body(branch, &format!("{path}.branches[{i}]")))
+                let mut branches = s.branches.iter().enumerate();
+                self.undivided(|c| {
+                    branches.try_for_each(|(i, b)| c.body(b, &format!("{path}.branches[{i}]")))
+                })
             }
         }
+    }
+
+    /// Checks what no [`Stmt::Parallel`] may stand in.
+    fn undivided(
+        &mut self,
+        check: impl FnOnce(&mut Self) -> Result<(), CheckError>,
+    ) -> Result<(), CheckError> {
+        let before = std::mem::replace(&mut self.divides, false);
+        let checked = check(self);
+        self.divides = before;
+        checked
     }
 
     fn map(&mut self, k: &'a Map) -> Checked {

@@ -42,7 +42,7 @@
 //! entry an enclosing loop (missing entries are 0). A loop over a batch dimension is as good as a loop over time.
 //! [`Stmt::While`] and [`Stmt::Switch`] choose by data in buffers and add no level. The carry of a `While` is
 //! updated in place: the body computes the new one elsewhere and copies it. [`Stmt::Parallel`] stands only at the
-//! top of a code, outside of loops and branches.
+//! top of a code and in loops there, not in the setup, in branches, or in other parts.
 //!
 //! # Meaning, bit for bit
 //!
@@ -58,7 +58,8 @@
 //! another point of the same kernel loads or stores: `check` accepts a store that lies exactly on a load or that
 //! it can see to be disjoint. A `source` or `weights` must be disjoint from all stores of its kernel.
 //!
-//! Parts of a [`Stmt::Parallel`] run in any order and at the same time, each through all of its own loops. So
+//! Parts of a [`Stmt::Parallel`] run in any order and at the same time, each through all of its own loops; loops
+//! around it go on when all parts have ended. So
 //! what one part writes no other part may touch, in whichever steps the two are. `check` sees that where the
 //! bytes lie in ranges that do not overlap, or, of data laid out `[time, batch, hidden]`, in other rows of the
 //! batch: for a number of bytes `M`, such as `batch * hidden * 4`, in residues modulo `M` that do not overlap.

@@ -212,14 +212,26 @@ fn parts_that_run_at_the_same_time_stay_apart() {
 }
 
 #[test]
-fn parts_are_some_and_at_the_top_and_show_nothing() {
+fn parts_are_some_and_at_the_top_or_in_loops_and_show_nothing() {
     let part = |i: i64| copy(1, view(0, 0), view(1, 0).offset(i));
     accepted(parallel(vec![part(0)]));
     assert_eq!(refused(parallel(vec![])), "body[0]: 0 parts, not 1 to 16");
     refused(parallel((0..17).map(|_| steps(0, vec![])).collect()));
     let inner = parallel(vec![part(0), part(1)]);
-    let said = "parts that run at the same time stand at the top of a code";
-    assert_eq!(refused(vec![steps(1, inner.clone())]), format!("body[0].body[0]: {said}"));
+    accepted(vec![steps(3, vec![steps(2, inner.clone())])]);
+    let said = "parts that run at the same time stand at the top of a code or in loops there";
+    let index = View::new(BufferId(2), DType::I32);
+    let branches = vec![inner.clone()];
+    let branch = Stmt::Switch(Switch { index, branches });
+    assert_eq!(refused(vec![branch]), format!("body[0].branches[0][0]: {said}"));
+    let flag = View::new(BufferId(2), DType::Bool);
+    let cond = Stmt::While(While { cond: vec![], flag, body: inner.clone() });
+    assert_eq!(refused(vec![steps(2, vec![cond])]), format!("body[0].body[0].body[0]: {said}"));
+    let setup = Code { setup: inner.clone(), ..code(vec![]) };
+    assert_eq!(
+        setup.check().expect_err("a setup in parts").to_string(),
+        format!("setup[0]: {said}")
+    );
     assert_eq!(refused(vec![Stmt::Parallel(vec![inner])]), format!("body[0].parts[0][0]: {said}"));
     let tap = Stmt::Tap(Tap { id: 0, dims: vec![], view: View::new(BufferId(0), DType::F32) });
     accepted(vec![tap.clone()]);

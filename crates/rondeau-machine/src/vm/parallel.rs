@@ -48,7 +48,8 @@ impl Common {
     }
 }
 
-/// Calls `part` with the number and the frame of each of `n` parts, on several threads.
+/// Calls `part` with the number and the frame of each of `n` parts, on several threads, all in the steps of the
+/// caller's loops.
 ///
 /// # Panics
 /// With what a part panicked with.
@@ -61,6 +62,13 @@ pub(crate) unsafe fn run_parts(
     part: &(dyn Fn(usize, &Frame<'_>) + Sync),
 ) {
     let &Frame { bases, steps, scratch, pool, level, code, lanes, .. } = frame;
+    for lane in 1..n {
+        // SAFETY: the lanes lie one behind the other, each with room for the step of every level.
+        unsafe {
+            let to = steps.byte_add(lane * lanes.steps);
+            steps.copy_to_nonoverlapping(to, lanes.steps / size_of::<usize>());
+        }
+    }
     let common = Common { bases, steps, scratch, pool, level, code, lanes };
     let common = &common;
     // SAFETY: the pool counts up to the number of lanes, by contract.

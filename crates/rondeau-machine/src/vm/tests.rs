@@ -329,21 +329,31 @@ fn control_flow_agrees_with_the_twin() {
     }
 }
 
-/// Runs what `cases` runs beside three more of its kind, on all threads there are.
+/// Runs what `cases` runs beside some more of its kind, at the top or in each step of loops, on all threads there
+/// are.
 fn beside(n: u64, make: impl Fn(&mut Rng, &mut Sketch, &[usize]) -> Stmt) {
     for seed in 1..=n {
         let mut rng = Rng(seed.wrapping_mul(0xD134_2543_DE82_EF95));
         let mut sketch = Sketch::default();
         let mut parts = vec![];
+        let some_levels = |rng: &mut Rng| -> Vec<usize> {
+            (0..rng.below(3)).map(|_| rng.pick(&[1, 2, 3, 5])).collect()
+        };
+        let around = if seed % 2 == 0 { vec![] } else { some_levels(&mut rng) };
         for _ in 0..1 + rng.below(5) {
-            let levels: Vec<usize> = (0..rng.below(3)).map(|_| rng.pick(&[1, 2, 3, 5])).collect();
+            let own = some_levels(&mut rng);
+            let levels = [&around[..], &own].concat();
             let mut stmt = make(&mut rng, &mut sketch, &levels);
-            for &n_steps in levels.iter().rev() {
+            for &n_steps in own.iter().rev() {
                 stmt = Stmt::Loop(Loop { n_steps, body: vec![stmt] });
             }
             parts.push(vec![stmt]);
         }
-        sketch.code.body.push(Stmt::Parallel(parts));
+        let mut stmt = Stmt::Parallel(parts);
+        for &n_steps in around.iter().rev() {
+            stmt = Stmt::Loop(Loop { n_steps, body: vec![stmt] });
+        }
+        sketch.code.body.push(stmt);
         sketch.compare(&EVERYWHERE);
     }
 }

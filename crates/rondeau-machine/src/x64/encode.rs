@@ -578,6 +578,18 @@ impl Asm {
         self.rex_reg(0x03, dst.0, src);
     }
 
+    /// `dst *= src`, the low 64 bits.
+    pub(super) fn mul_reg(&mut self, dst: Gpr, src: Gpr) {
+        self.code.extend_from_slice(&[0x48 | (dst.0 >> 3) << 2 | src.0 >> 3, 0x0F, 0xAF]);
+        self.code.push(0xC0 | (dst.0 & 7) << 3 | src.0 & 7);
+    }
+
+    /// `dst &= imm`, in 32 bits with sign.
+    pub(super) fn and_imm(&mut self, dst: Gpr, imm: i32) {
+        self.rex_reg(0x81, 4, dst);
+        self.code.extend_from_slice(&imm.to_le_bytes());
+    }
+
     /// `[mem] += src`
     pub(super) fn add_store(&mut self, mem: Mem, src: Gpr) {
         self.rex_mem(0x01, src.0, mem, 0);

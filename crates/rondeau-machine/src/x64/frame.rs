@@ -4,7 +4,7 @@
 //! on the stack, at the place of the current steps; a loop adds to it after each step, and takes all of that
 //! back when it is done. Offsets within the region are displacements.
 
-use super::encode::{Asm, Gpr, If, Label, Mem, RAX, RSP};
+use super::encode::{Asm, Gpr, If, Label, Mem, RAX, RCX, RDX, RSP};
 use crate::code::{Code, Place, View};
 
 /// General registers for a kernel's pointers.
@@ -146,16 +146,31 @@ impl Streams {
         Mem::at(RSP, STREAMS + 8 * i as i32)
     }
 
-    /// Emits what every stream starts from.
-    pub(super) fn emit_start(&self, asm: &mut Asm) {
+    /// Emits what every stream starts from, in a function that is called inside of `n_outer` loops.
+    pub(super) fn emit_start(&self, asm: &mut Asm, n_outer: usize) {
         for (i, stream) in self.all.iter().enumerate() {
             asm.mov_load(RAX, frame());
             // The addresses of buffers are the first field.
             asm.mov_load(RAX, Mem::at(RAX, 0));
             asm.mov_load(RAX, Mem::at(RAX, 8 * stream.buffer as i32));
             if stream.start != 0 {
-                asm.mov_imm(super::encode::RCX, -stream.start);
-                asm.add_reg(RAX, super::encode::RCX);
+                asm.mov_imm(RCX, -stream.start);
+                asm.add_reg(RAX, RCX);
+            }
+            for (level, &(stride, parity)) in stream.advance.iter().enumerate().take(n_outer) {
+                for (by, is_parity) in [(stride, false), (parity, true)] {
+                    if by == 0 {
+                        continue;
+                    }
+                    asm.mov_load(RCX, steps());
+                    asm.mov_load(RCX, Mem::at(RCX, 8 * level as i32));
+                    if is_parity {
+                        asm.and_imm(RCX, 1);
+                    }
+                    asm.mov_imm(RDX, by);
+                    asm.mul_reg(RCX, RDX);
+                    asm.add_reg(RAX, RCX);
+                }
             }
             asm.mov_store(Streams::slot(i), RAX);
             for (&(_, parity), slot) in stream.advance.iter().zip(&stream.parities) {

@@ -69,7 +69,7 @@ impl Native {
             held: None,
         };
         let (stmts, steps) = (part.of(code), plan.part(part));
-        generator.parts(stmts, steps);
+        generator.parts(stmts, steps, "body");
         let main = generator.function(stmts, steps, "body");
         let bytes = std::mem::replace(&mut generator.asm, Asm::new(isa)).finish();
         if generator.n_emitted == 0 {
@@ -185,24 +185,35 @@ struct Generator<'a> {
 }
 
 impl Generator<'_> {
-    /// Emits a function for each part of each parallel statement, which the main function finds in `self.parts`.
-    fn parts(&mut self, body: &[Stmt], steps: &[Step]) {
+    /// Emits a function for each part of each parallel statement, which the main function finds in `self.parts` in
+    /// the order in which it comes to them.
+    fn parts(&mut self, body: &[Stmt], steps: &[Step], path: &str) {
         for (i, (stmt, step)) in body.iter().zip(steps).enumerate() {
-            let (Stmt::Parallel(parts), Step::Parallel(steps)) = (stmt, step) else { continue };
-            let mut offsets = vec![];
-            for (p, (part, steps)) in parts.iter().zip(steps).enumerate() {
-                let said = self.report.len();
-                offsets.push(self.function(part, steps, &format!("body[{i}].parts[{p}]")));
-                if p > 0 {
-                    // Parts are alike, and what is said of one goes for all.
-                    self.report.truncate(said);
+            let path = format!("{path}[{i}]");
+            match (stmt, step) {
+                (Stmt::Loop(l), Step::Loop(_, n_steps, steps)) if *n_steps > 0 => {
+                    self.n_levels += 1;
+                    self.parts(&l.body, steps, &format!("{path}.body"));
+                    self.n_levels -= 1;
                 }
+                (Stmt::Parallel(parts), Step::Parallel(steps)) => {
+                    let mut offsets = vec![];
+                    for (p, (part, steps)) in parts.iter().zip(steps).enumerate() {
+                        let said = self.report.len();
+                        offsets.push(self.function(part, steps, &format!("{path}.parts[{p}]")));
+                        if p > 0 {
+                            // Parts are alike, and what is said of one goes for all.
+                            self.report.truncate(said);
+                        }
+                    }
+                    self.parts.push(offsets.into());
+                }
+                _ => {}
             }
-            self.parts.push(offsets.into());
         }
     }
 
-    /// Emits a function; returns where it starts.
+    /// Emits a function that is called inside of `n_levels` loops; returns where it starts.
     fn function(&mut self, stmts: &[Stmt], steps: &[Step], path: &str) -> usize {
         let at = self.asm.len();
         self.streams = Streams::default();
@@ -239,7 +250,7 @@ impl Generator<'_> {
         // The array of steps is the second field of the call's frame.
         asm.mov_load(RAX, Mem::at(RDI, 8));
         asm.mov_store(frame::steps(), RAX);
-        self.streams.emit_start(asm);
+        self.streams.emit_start(asm, self.n_levels);
     }
 
     fn body(&mut self, body: &[Stmt], steps: &[Step], path: &str) {

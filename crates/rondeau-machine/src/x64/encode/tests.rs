@@ -247,6 +247,10 @@ fn special_forms_decode_to_themselves() {
             assert_eq!((i.mnemonic(), i.immediate8()), (names[(isa == Isa::Evex) as usize], 8));
             check_mem(&i, m);
             let i = one(&|asm| asm.op2_imm(Op::round(true), Width::Y, dst, Rm::Reg(b), 9));
+            let shuffled =
+                one(&|asm| asm.op2_imm(Op::WITHIN_FOURS, Width::Y, dst, Rm::Reg(b), 0x55));
+            assert_eq!((shuffled.mnemonic(), shuffled.immediate8()), (Mnemonic::Vpermilps, 0x55));
+            assert_eq!(shuffled.op1_register(), register(b, Width::Y));
             let names = [Mnemonic::Vroundpd, Mnemonic::Vrndscalepd];
             assert_eq!(
                 (i.mnemonic(), i.op1_register()),
@@ -257,6 +261,9 @@ fn special_forms_decode_to_themselves() {
         let vex = |emit: &dyn Fn(&mut Asm)| decode(&emitted(Isa::Vex, |asm| emit(asm)));
         let i = vex(&|asm| asm.op3_imm(Op::blendv(false), Width::Y, dst, a, Rm::Reg(b), 5 << 4));
         assert_eq!((i.mnemonic(), i.op3_register()), (Mnemonic::Vblendvps, Register::YMM5));
+        let i = vex(&|asm| asm.op3_imm(Op::HALVES, Width::Y, dst, a, Rm::Reg(b), 0x11));
+        assert_eq!((i.mnemonic(), i.immediate8()), (Mnemonic::Vperm2f128, 0x11));
+        assert_eq!(i.op2_register(), register(b, Width::Y));
         let i = vex(&|asm| asm.op3_imm(Op::cmp(true), Width::Y, dst, a, Rm::Mem(m), 1));
         assert_eq!((i.mnemonic(), i.op0_register()), (Mnemonic::Vcmppd, register(dst, Width::Y)));
         let i = vex(&|asm| asm.op3(Op::mask_load(false), Width::Y, dst, a, Rm::Mem(m)));
@@ -292,6 +299,9 @@ fn special_forms_decode_to_themselves() {
         let i = evex(&|asm| asm.store(Op::LANES_TO_BYTES, Width::Z, m, a, k));
         assert_eq!((i.mnemonic(), i.op_mask()), (Mnemonic::Vpmovdb, Register::K0 + k.0 as u32));
         check_mem(&i, m);
+        let i = evex(&|asm| asm.op3_imm(Op::LANES_128, Width::Z, dst, a, Rm::Reg(b), 0x55));
+        assert_eq!((i.mnemonic(), i.immediate8()), (Mnemonic::Vshuff32x4, 0x55));
+        assert_eq!(i.op2_register(), register(b, Width::Z));
         let i = evex(&|asm| asm.upper(32, dst, a));
         assert_eq!(
             (i.mnemonic(), i.op0_register()),
@@ -354,6 +364,16 @@ fn general_instructions_decode_to_themselves() {
         assert_eq!(
             (i.mnemonic(), i.op0_register(), i.op1_register()),
             (Mnemonic::Add, gpr(a), gpr(b))
+        );
+        let i = one(&|asm| asm.mul_reg(a, b));
+        assert_eq!(
+            (i.mnemonic(), i.op0_register(), i.op1_register()),
+            (Mnemonic::Imul, gpr(a), gpr(b))
+        );
+        let i = one(&|asm| asm.and_imm(a, imm));
+        assert_eq!(
+            (i.mnemonic(), i.op0_register(), i.immediate(1) as i64),
+            (Mnemonic::And, gpr(a), imm as i64)
         );
         let i = one(&|asm| asm.add_store(m, b));
         assert_eq!((i.mnemonic(), i.op1_register()), (Mnemonic::Add, gpr(b)));
