@@ -11,8 +11,7 @@
 //!
 //! and a buffer between them holds the rows of one chunk. A sum over all steps goes on from chunk to
 //! chunk, in the order of the loop. Whether and how a loop is divided depends on sizes alone, so that
-//! no bit depends on the number of threads: sums that are shared out between threads run behind the
-//! loop, still chunk by chunk.
+//! no bit depends on the number of threads.
 
 use std::collections::HashSet;
 
@@ -47,12 +46,11 @@ impl Sizes {
 /// The fewest steps of a chunk.
 const LEAST_STEPS: usize = 4;
 
-/// Divides the loops of a whole code for which it pays. Sums that threads share out stay behind.
+/// Divides the loops of a whole code for which it pays.
 pub(super) fn chunk(
     stmts: Vec<Stmt>,
     memory: &mut Memory,
     sizes: Sizes,
-    threads: bool,
     notes: &mut Vec<String>,
 ) -> Vec<Stmt> {
     let mut slots: Vec<Vec<Stmt>> = stmts.iter().map(|stmt| vec![stmt.clone()]).collect();
@@ -72,7 +70,7 @@ pub(super) fn chunk(
             gone[i] = true;
             slots[i].clear();
         }
-        slots[at] = plan.rewrite(&region, &stmts, memory, threads);
+        slots[at] = plan.rewrite(&region, &stmts, memory);
     }
     slots.into_iter().flatten().collect()
 }
@@ -402,34 +400,15 @@ impl Plan {
     }
 
     /// The statements of a region, divided.
-    fn rewrite(
-        self,
-        region: &Region,
-        stmts: &[Stmt],
-        memory: &mut Memory,
-        threads: bool,
-    ) -> Vec<Stmt> {
+    fn rewrite(self, region: &Region, stmts: &[Stmt], memory: &mut Memory) -> Vec<Stmt> {
         let mut new: Vec<Stmt> = region.moved.iter().map(|&i| stmts[i].clone()).collect();
-        let (sums, others): (Vec<usize>, Vec<usize>) =
-            region.all().partition(|&i| terms(&stmts[i], self.steps).is_some());
+        let sums = region.all().filter(|&i| terms(&stmts[i], self.steps).is_some());
+        let sums: Vec<Sum> = sums.map(|i| Sum::of(&stmts[i], memory)).collect();
         let mut named: HashSet<BufferId> =
             region.moved.iter().flat_map(|&i| Effects::of(&stmts[i]).names).collect();
         region.all().for_each(|i| named.extend(Effects::of(&stmts[i]).names));
-        let sums: Vec<Sum> = sums.iter().map(|&i| Sum::of(&stmts[i], memory)).collect();
         named.extend(sums.iter().flat_map(|sum| &sum.partial).map(|view| view.buffer));
         memory.live_together(&named);
-        if threads && !sums.is_empty() {
-            // Whole rows, and the sums behind: in the order of the chunks, as they are anywhere.
-            let whole = Plan { short: HashSet::new(), ..self };
-            new.extend(others.iter().map(|&i| stmts[i].clone()));
-            new.extend(sums.iter().flat_map(Sum::start));
-            for alike in groups(&sums) {
-                new.extend(whole.in_chunks(&|plan, part| {
-                    alike.iter().flat_map(|sum| sum.part(plan, part)).collect()
-                }));
-            }
-            return new;
-        }
         new.extend(sums.iter().flat_map(Sum::start));
         new.extend(self.in_chunks(&|plan, part| {
             let mut sums = sums.iter();
@@ -541,15 +520,6 @@ impl Sum {
         Sum { stmt: stmt.clone(), partial }
     }
 
-    /// The size of its outermost dimension, if it has one.
-    fn n_rows(&self) -> Option<usize> {
-        match &self.stmt {
-            Stmt::Gemm(k) => Some(k.m),
-            Stmt::Reduce(k) => k.dims.first().copied(),
-            _ => None,
-        }
-    }
-
     /// What it starts from.
     fn start(&self) -> Vec<Stmt> {
         let set = |dims: &[usize], to: &View, from: Option<&View>| {
@@ -616,19 +586,6 @@ impl Sum {
             _ => vec![],
         }
     }
-}
-
-/// Sums with as many rows, which threads can share out together: what one of them has read of a chunk is in
-/// the cache for the next.
-fn groups(sums: &[Sum]) -> Vec<Vec<&Sum>> {
-    let mut groups: Vec<Vec<&Sum>> = vec![];
-    for sum in sums {
-        match groups.iter_mut().find(|group| group[0].n_rows() == sum.n_rows()) {
-            Some(group) => group.push(sum),
-            None => groups.push(vec![sum]),
-        }
-    }
-    groups
 }
 
 fn zero(view: &View) -> Node {

@@ -34,7 +34,7 @@ pub(super) struct Cutter {
     range: Range<usize>,
     /// Tries dimensions from the innermost on.
     last_first: bool,
-    /// What the whole statement writes.
+    /// What the whole statements write.
     written: HashSet<BufferId>,
     /// Bytes from row to row, as far as they are known, of what is written and what was given.
     pitches: HashMap<BufferId, i64>,
@@ -52,20 +52,23 @@ pub(super) struct Surface {
 }
 
 impl Cutter {
-    /// For these rows of so many, which lie at `pitches` from each other in some buffers.
+    /// For these rows of so many, which lie at `pitches` from each other in some buffers; it is to
+    /// cut some or all of the statements.
     pub(super) fn new(
-        stmt: &Stmt,
+        stmts: &[Stmt],
         rows: usize,
         range: Range<usize>,
         last_first: bool,
         pitches: &HashMap<BufferId, i64>,
     ) -> Cutter {
         let mut written = HashSet::new();
-        stmt.views(&mut |view, is_written| {
-            if is_written {
-                written.insert(view.buffer);
-            }
-        });
+        for stmt in stmts {
+            stmt.views(&mut |view, is_written| {
+                if is_written {
+                    written.insert(view.buffer);
+                }
+            });
+        }
         let (pitches, read) = (pitches.clone(), HashMap::new());
         Cutter { rows, range, last_first, written, pitches, read }
     }
@@ -77,7 +80,8 @@ impl Cutter {
         all
     }
 
-    fn body(&mut self, stmts: &[Stmt], level: usize) -> Option<Vec<Stmt>> {
+    /// Statements one after the other, see [`Cutter::stmt`].
+    pub(super) fn body(&mut self, stmts: &[Stmt], level: usize) -> Option<Vec<Stmt>> {
         stmts.iter().map(|stmt| self.stmt(stmt, level)).collect()
     }
 

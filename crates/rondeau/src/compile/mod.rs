@@ -82,7 +82,7 @@ pub fn compile_with(program: &Program, n_threads: usize, sizes: Sizes) -> Compil
     let body = lowerer.top(program, values, targets);
     let Lowerer { mut memory, taps, mut notes, .. } = lowerer;
     let (mut setup, body) = setup::split(body, &mut memory);
-    let body = chunk::chunk(body, &mut memory, sizes, n_threads > 1, &mut notes);
+    let body = chunk::chunk(body, &mut memory, sizes, &mut notes);
     let body = split::split(body, &mut memory, n_threads, &mut notes);
     // Weights that are packed for threads.
     let (packed, body) = setup::split(body, &mut memory);

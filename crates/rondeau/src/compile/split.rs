@@ -8,6 +8,10 @@
 //! longer than to compute it. A product of all steps `[time·batch, depth]·[depth, outputs]`
 //! becomes a loop over time for that.
 //!
+//! A loop that cannot be cut, since a statement in it needs what others compute of all rows, may have
+//! such statements in its body: those of a chunk of a long loop, and the sums over it. Then its body is
+//! cut, and threads meet in each of its steps.
+//!
 //! The machine's check has the last word on whether parts stay apart. What it would refuse stays
 //! whole.
 
@@ -41,14 +45,14 @@ pub(super) fn split(
     n_threads: usize,
     notes: &mut Vec<String>,
 ) -> Vec<Stmt> {
-    if stmts.iter().all(|stmt| n_parts_for(stmt, n_threads, FIRST_NS) < 2) {
+    if stmts.iter().all(|stmt| n_parts_for(estimated_ns(stmt), n_threads, FIRST_NS) < 2) {
         return stmts;
     }
     let mut splitter = Splitter { memory, n_threads, known: HashMap::new(), notes };
     let mut done: Vec<Option<Vec<Stmt>>> = stmts.iter().map(|_| None).collect();
     for (stmt, done) in stmts.iter().zip(&mut done) {
         if matches!(stmt, Stmt::Loop(_)) {
-            *done = splitter.alone(stmt, FIRST_NS);
+            *done = splitter.alone(stmt, FIRST_NS).or_else(|| splitter.inside(stmt));
         }
     }
     // From the last to the first: what a loop reads is written before it.
@@ -61,9 +65,10 @@ pub(super) fn split(
     all.flat_map(|(stmt, done)| done.unwrap_or_else(|| vec![stmt])).collect()
 }
 
-fn n_parts_for(stmt: &Stmt, n_threads: usize, least_ns: f64) -> usize {
+/// How many parts of at least `least_ns` there are in so many nanoseconds.
+fn n_parts_for(ns: f64, n_threads: usize, least_ns: f64) -> usize {
     // The cast saturates, and a time that is no number is none.
-    ((estimated_ns(stmt) / least_ns) as usize).min(n_threads).min(MAX_PARTS)
+    ((ns / least_ns) as usize).min(n_threads).min(MAX_PARTS)
 }
 
 /// How the rows of a buffer lie that a loop has been cut by.
@@ -85,23 +90,62 @@ struct Splitter<'a> {
 impl Splitter<'_> {
     /// Cuts a statement by whatever rows it has.
     fn alone(&mut self, stmt: &Stmt, least_ns: f64) -> Option<Vec<Stmt>> {
-        let n_parts = n_parts_for(stmt, self.n_threads, least_ns);
+        let (_, parts) = self.together(std::slice::from_ref(stmt), None, least_ns)?;
+        Some(vec![parts])
+    }
+
+    /// Cuts as many of the statements as have the rows of the first one, and says how many. `around`
+    /// are the steps of the loop that they stand in.
+    fn together(
+        &mut self,
+        stmts: &[Stmt],
+        around: Option<usize>,
+        least_ns: f64,
+    ) -> Option<(usize, Stmt)> {
+        let ns: f64 = stmts.iter().map(estimated_ns).sum();
+        let n_parts = n_parts_for(ns, self.n_threads, least_ns);
         if n_parts < 2 {
             return None;
         }
         let buffers = self.memory.side_by_side();
-        for (rows, least) in kinds_of_rows(stmt, n_parts) {
+        for (rows, least) in kinds_of_rows(&stmts[0], n_parts) {
             let n_parts = n_parts.min(rows.div_ceil(least));
-            if let Some(parts) = self.parts(stmt, rows, n_parts, &HashMap::new(), &buffers) {
-                return Some(vec![parts]);
+            let cuts = Cuts { rows, n_parts, around, pitches: &HashMap::new() };
+            for n in [stmts.len(), cuts.n_with_rows(stmts), 1] {
+                if n > 0
+                    && let Some(parts) = self.parts(&stmts[..n], &cuts, &buffers)
+                {
+                    return Some((n, parts));
+                }
             }
         }
         None
     }
 
+    /// Cuts the statements in a loop's body, where that is worth it in each step.
+    fn inside(&mut self, stmt: &Stmt) -> Option<Vec<Stmt>> {
+        let Stmt::Loop(k) = stmt else { return None };
+        let (mut body, mut rest, mut any) = (vec![], &k.body[..], false);
+        while let Some(first) = rest.first() {
+            // A loop by itself, and others with all that follow it.
+            let n = rest.iter().skip(1).take_while(|stmt| !matches!(stmt, Stmt::Loop(_))).count();
+            let alike = if matches!(first, Stmt::Loop(_)) { &rest[..1] } else { &rest[..1 + n] };
+            let (n, stmt) = match self.together(alike, Some(k.n_steps), FIRST_NS) {
+                Some(cut) => {
+                    any = true;
+                    cut
+                }
+                None => (1, first.clone()),
+            };
+            body.push(stmt);
+            rest = &rest[n..];
+        }
+        any.then(|| vec![Stmt::Loop(Loop { body, ..k.clone() })])
+    }
+
     /// Cuts a statement by the rows that loops were cut by which touch the same buffers.
     fn beside(&mut self, stmt: &Stmt) -> Option<Vec<Stmt>> {
-        if n_parts_for(stmt, self.n_threads, NEXT_NS) < 2 {
+        if n_parts_for(estimated_ns(stmt), self.n_threads, NEXT_NS) < 2 {
             return None;
         }
         // Where a result goes matters most, since it has to be fetched to be written.
@@ -124,36 +168,35 @@ impl Splitter<'_> {
                 None => (None, stmt.clone()),
             };
             let buffers = self.memory.side_by_side();
-            if let Some(parts) = self.parts(&stmt, rows.rows, rows.n_parts, &pitches, &buffers) {
+            let Rows { rows, n_parts, .. } = rows;
+            let cuts = Cuts { rows, n_parts, around: None, pitches: &pitches };
+            if let Some(parts) = self.parts(std::slice::from_ref(&stmt), &cuts, &buffers) {
                 return Some(setup.into_iter().chain([parts]).collect());
             }
         }
         None
     }
 
-    /// The parts of a statement by these rows, if it has them, and their distances are `pitches`.
-    fn parts(
-        &mut self,
-        stmt: &Stmt,
-        rows: usize,
-        n_parts: usize,
-        pitches: &HashMap<BufferId, i64>,
-        buffers: &[Buffer],
-    ) -> Option<Stmt> {
+    /// The parts of statements by these rows, if they have them.
+    fn parts(&mut self, stmts: &[Stmt], cuts: &Cuts<'_>, buffers: &[Buffer]) -> Option<Stmt> {
+        let &Cuts { rows, n_parts, around, pitches } = cuts;
         if n_parts < 2 {
             return None;
         }
         for last_first in [false, true] {
             let mut found = HashMap::new();
             let cut = ranges(rows, n_parts).into_iter().map(|range| {
-                let mut cutter = Cutter::new(stmt, rows, range, last_first, pitches);
-                let part = cutter.stmt(stmt, 0)?;
+                let mut cutter = Cutter::new(stmts, rows, range, last_first, pitches);
+                let part = cutter.body(stmts, cuts.level())?;
                 found = cutter.pitches();
-                Some(vec![part])
+                Some(part)
             });
             let Some(parts) = cut.collect::<Option<Vec<_>>>() else { continue };
             let parallel = Stmt::Parallel(parts);
-            let body = vec![parallel.clone()];
+            let body = match around {
+                Some(n_steps) => vec![Stmt::Loop(Loop { n_steps, body: vec![parallel.clone()] })],
+                None => vec![parallel.clone()],
+            };
             let code = Code { buffers: buffers.to_vec(), setup: vec![], body };
             if code.check().is_err() {
                 continue;
@@ -161,15 +204,43 @@ impl Splitter<'_> {
             for (buffer, pitch) in found {
                 self.known.entry(buffer).or_insert(Rows { rows, pitch, n_parts });
             }
-            self.notes.push(format!("{n_parts} parts by {rows} rows: {}", name(stmt)));
+            let names: Vec<String> = stmts.iter().map(name).collect();
+            let where_ = around.map_or(String::new(), |n| format!(" in each of {n} steps"));
+            self.notes
+                .push(format!("{n_parts} parts by {rows} rows{where_}: {}", names.join(", ")));
             let mut named = BTreeSet::new();
-            stmt.views(&mut |view, _| {
-                named.insert(view.buffer);
-            });
+            for stmt in stmts {
+                stmt.views(&mut |view, _| {
+                    named.insert(view.buffer);
+                });
+            }
             self.memory.keep_apart(named);
             return Some(parallel);
         }
         None
+    }
+}
+
+/// How statements are to be cut.
+struct Cuts<'a> {
+    rows: usize,
+    n_parts: usize,
+    /// The steps of the loop at the top that they stand in, if they do.
+    around: Option<usize>,
+    /// Bytes from row to row, where they are known.
+    pitches: &'a HashMap<BufferId, i64>,
+}
+
+impl Cuts<'_> {
+    fn level(&self) -> usize {
+        self.around.is_some() as usize
+    }
+
+    /// How many statements at the front have such rows.
+    fn n_with_rows(&self, stmts: &[Stmt]) -> usize {
+        let Some(range) = ranges(self.rows, self.n_parts).into_iter().next() else { return 0 };
+        let mut cutter = Cutter::new(stmts, self.rows, range, false, self.pitches);
+        stmts.iter().take_while(|stmt| cutter.stmt(stmt, self.level()).is_some()).count()
     }
 }
 
