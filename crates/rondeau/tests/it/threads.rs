@@ -144,6 +144,16 @@ fn batches_have_the_same_bits_on_any_number_of_threads() {
 }
 
 #[test]
+fn a_chunk_and_its_sums_have_the_same_bits_on_any_number_of_threads() {
+    let (p, h0, xs) = (cell(24, 96), draw(5, &[48, 96]), draw(6, &[48, 80, 24]));
+    let gradient = program(value_and_grad(loss)).call(&p, &h0, &xs).expect("a program");
+    let executable = Executable::with_sizes(&optimize(&gradient), Engine::Vm, 2, Sizes::DEFAULT);
+    let shared = executable.notes().iter().filter(|note| note.contains(" in each of ")).count();
+    assert!(shared >= 2, "the loop's steps and the sums: {:?}", executable.notes());
+    assert!(most_parts(&gradient) > 1);
+}
+
+#[test]
 fn batches_of_batches_have_the_same_bits_on_any_number_of_threads() {
     let (p, h0) = (cell(7, 48), draw(5, &[5, 6, 48]));
     let xs = draw(6, &[5, 6, 120, 7]);
