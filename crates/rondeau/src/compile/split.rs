@@ -205,9 +205,9 @@ impl Splitter<'_> {
                 self.known.entry(buffer).or_insert(Rows { rows, pitch, n_parts });
             }
             let names: Vec<String> = stmts.iter().map(name).collect();
-            let where_ = around.map_or(String::new(), |n| format!(" in each of {n} steps"));
+            let place = around.map_or(String::new(), |n| format!(" in each of {n} steps"));
             self.notes
-                .push(format!("{n_parts} parts by {rows} rows{where_}: {}", names.join(", ")));
+                .push(format!("{n_parts} parts by {rows} rows{place}: {}", names.join(", ")));
             let mut named = BTreeSet::new();
             for stmt in stmts {
                 stmt.views(&mut |view, _| {
