@@ -2,10 +2,11 @@
 //! value lives. The language of the code is `rondeau_machine`'s.
 //!
 //! The way through: `flatten` removes calls; `cluster` groups the equations of a body into kernels;
-//! `lower` writes each kernel, with the help of `expr` (arithmetic), `place` (views), `carry`
-//! (the places of a loop's carry) and `steps` (products of many rows); `setup` takes out what calls need not repeat; `chunk` divides loops over
-//! time so that what they leave stays in the caches; `split` divides what is
-//! worth it between threads, with the help of `cut`; `memory` lays temporaries out in one arena.
+//! `lower` writes each kernel, with the help of `expr` (arithmetic), `place` (views), `carry` (the
+//! places of a loop's carry) and `steps` (products of many rows); `setup` takes out what calls need
+//! not repeat; `chunk` divides loops over time so that what they leave stays in the caches; `split`
+//! divides what is worth it between threads, with the help of `cut`; `memory` lays temporaries out
+//! in one arena.
 
 mod carry;
 mod chunk;

@@ -1,0 +1,109 @@
+//! Elementwise equations: into the DAG of any kernel, and as kernels of their own.
+//!
+//! What a primitive computes is `expr`'s knowledge; here are only its loads and its stores.
+
+use rondeau_machine::code::{MAX_DIMS, Map, Stmt, Store, View};
+
+use super::Lowerer;
+use super::body::Body;
+use super::dims::{collapse, count_by_loops, in_loops, step_by_loops};
+use super::values::spread;
+use crate::buffer::Shape;
+use crate::compile::cluster::Cluster;
+use crate::compile::expr::Expr;
+use crate::ir::Atom;
+
+impl Lowerer {
+    /// Writes a kernel that is elementwise over `shape`.
+    pub(super) fn map_cluster(
+        &mut self,
+        body: &mut Body<'_>,
+        c: usize,
+        cluster: &Cluster,
+        shape: &Shape,
+    ) {
+        let mut expr = Expr::default();
+        self.compute(body, &mut expr, &cluster.eqns, shape, &|view| view);
+        let stores = self.stores(body, &expr, c, &cluster.eqns, &|view| view);
+        self.emit_map(shape, expr, stores);
+    }
+
+    /// Appends a map over `shape`; the views of `expr` and `stores` have its axes.
+    pub(super) fn emit_map(&mut self, shape: &Shape, expr: Expr, stores: Vec<Store>) {
+        if shape.count() == 0 || stores.is_empty() {
+            return;
+        }
+        let n_nodes = expr.nodes.len();
+        let mut map = Map { dims: shape.to_vec(), loads: expr.loads, dag: expr.nodes, stores };
+        self.touch(map.loads.iter().chain(map.stores.iter().map(|store| &store.to)));
+        collapse(&mut map);
+        self.note(format!(
+            "map {:?}: {n_nodes} nodes, {} loads, {} stores",
+            map.dims,
+            map.loads.len(),
+            map.stores.len()
+        ));
+        // More axes than a kernel has become loops.
+        let n_loops = map.dims.len().saturating_sub(MAX_DIMS);
+        let outer: Vec<usize> = map.dims.drain(..n_loops).collect();
+        let level = self.level();
+        for view in map.loads.iter_mut().chain(map.stores.iter_mut().map(|store| &mut store.to)) {
+            step_by_loops(view, n_loops, level);
+        }
+        for node in &mut map.dag {
+            count_by_loops(node, n_loops, level);
+        }
+        self.emit(in_loops(&outer, Stmt::Map(map)));
+    }
+
+    /// Computes the elementwise equations of a kernel over `shape` into its DAG; `arrange` turns
+    /// the strides of a view of that shape into those of the kernel.
+    pub(super) fn compute(
+        &mut self,
+        body: &mut Body<'_>,
+        expr: &mut Expr,
+        eqns: &[usize],
+        shape: &Shape,
+        arrange: &dyn Fn(View) -> View,
+    ) {
+        for &i in eqns {
+            let eqn = &body.program.eqns()[i];
+            let mut inputs = Vec::new();
+            for &atom in &eqn.inputs {
+                let fetched = match atom {
+                    Atom::Var(var) if expr.defined(var).is_none() => Some(self.value(body, atom)),
+                    _ => None,
+                };
+                inputs.push(expr.read(atom, |_| {
+                    let value = fetched.expect("internal: fetched above");
+                    spread(value, shape).map(|view| arrange(view.clone()))
+                }));
+            }
+            expr.compute(body.program, eqn, &inputs);
+        }
+    }
+
+    /// The stores of what is read outside of kernel `c`.
+    pub(super) fn stores(
+        &mut self,
+        body: &mut Body<'_>,
+        expr: &Expr,
+        c: usize,
+        eqns: &[usize],
+        arrange: &dyn Fn(View) -> View,
+    ) -> Vec<Store> {
+        let mut stores = Vec::new();
+        for &i in eqns {
+            for &var in &body.program.eqns()[i].outputs {
+                if !body.is_read_outside(var, c) {
+                    continue;
+                }
+                let value = expr.defined(var).expect("internal: computed here");
+                for to in self.destinations(body, var) {
+                    stores.push(Store { value, to: arrange(to) });
+                }
+            }
+        }
+        stores
+    }
+}

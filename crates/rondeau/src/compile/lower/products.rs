@@ -1,0 +1,324 @@
+//! Products: with weights that are packed before the loop in which they stay the same, and of
+//! matrices.
+//!
+//! Axes are gathered into rows and columns here; when many rows become a loop, `steps` knows, and in
+//! which order terms are summed, the primitive and the machine.
+
+use rondeau_machine::code::{Gemm, Mat, Node, Pack, Packed, Product, Stmt, View, Weights};
+
+use super::Lowerer;
+use super::body::Body;
+use super::dims::in_loops;
+use super::values::spread;
+use crate::buffer::{DType, Shape};
+use crate::compile::cluster::{Cluster, MatShape};
+use crate::compile::expr::Expr;
+use crate::compile::machine_dtype;
+use crate::compile::place::{self, Value};
+use crate::compile::steps::{ByRows, Steps};
+use crate::ir::{Atom, Aval, Eqn};
+use crate::prim::{self, DotGeneral, Prim};
+
+/// What is packed, and how.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct PackKey {
+    buffer: u32,
+    offset: i64,
+    strides: Vec<i64>,
+    advance: Vec<(i64, i64)>,
+    layout: (usize, usize, usize),
+}
+
+impl Lowerer {
+    /// Writes a kernel of products with weights, and what is elementwise over their shape.
+    pub(super) fn mat_cluster(
+        &mut self,
+        body: &mut Body<'_>,
+        c: usize,
+        cluster: &Cluster,
+        mat: MatShape,
+    ) {
+        let arrange = move |view: View| match view.strides.len() {
+            1 => {
+                let col = view.strides[0];
+                view.strides(vec![0, col])
+            }
+            _ => view,
+        };
+        let shape: Shape =
+            if mat.rank == 1 { [mat.cols].into() } else { [mat.rows, mat.cols].into() };
+        let is_product = |&&i: &&usize| matches!(body.program.eqns()[i].prim, Prim::DotGeneral(_));
+        let dots: Vec<usize> = cluster.eqns.iter().filter(is_product).copied().collect();
+        let mut expr = Expr::default();
+        let mut products = Vec::new();
+        let mut done = dots.clone();
+        for &i in &dots {
+            let eqn = &body.program.eqns()[i];
+            let Prim::DotGeneral(dot) = &eqn.prim else { unreachable!("internal: filtered") };
+            let mut product = self.product(body, eqn, dot, mat, dots.len());
+            let val = expr.push(Node::Product(products.len() as u32));
+            expr.define(eqn.outputs[0], val);
+            // Many rows would wait for the memory that they start from.
+            if (self.scope() == 0 || mat.rows == 1)
+                && let Some((sum, other)) = body.sum_after(i)
+                && body.is_in(sum, c)
+            {
+                let value = self.value(body, other);
+                let view = self.stored(&value, body.program.aval(other).rank());
+                let view = spread(Value::Stored(view), &shape).stored().clone();
+                product.init = Some(expr.loads.len() as u32);
+                expr.loads.push(arrange(view));
+                expr.define(body.program.eqns()[sum].outputs[0], val);
+                done.push(sum);
+            }
+            products.push(product);
+        }
+        let rest: Vec<usize> = cluster.eqns.iter().copied().filter(|i| !done.contains(i)).collect();
+        self.compute(body, &mut expr, &rest, &shape, &arrange);
+        for node in &mut expr.nodes {
+            // A vector is the one row of the kernel.
+            if let (Node::Iota { dim, .. }, 1) = (node, mat.rank) {
+                *dim += 1;
+            }
+        }
+        let stores = self.stores(body, &expr, c, &cluster.eqns, &arrange);
+        let (rows, cols) = (mat.rows, mat.cols);
+        self.note(format!(
+            "mat [{rows}, {cols}]: {} products of depth {}, {} nodes, {} loads, {} stores",
+            products.len(),
+            products.iter().map(|p| p.depth.to_string()).collect::<Vec<_>>().join(" "),
+            expr.nodes.len(),
+            expr.loads.len(),
+            stores.len()
+        ));
+        // Outside of loops it is a product of matrices like those that a `Gemm` computes.
+        let chains = match self.scope() {
+            0 => 1,
+            _ => Mat::chains_for(rows, cols, products.len()),
+        };
+        let stmt = Mat { rows, cols, chains, products, loads: expr.loads, dag: expr.nodes, stores };
+        self.touch(stmt.loads.iter().chain(stmt.stores.iter().map(|store| &store.to)));
+        self.touch(stmt.products.iter().map(|product| &product.source));
+        for product in &stmt.products {
+            match &product.weights {
+                Weights::Packed(view, _) | Weights::Strided(view) => {
+                    self.memory.touch(view.buffer);
+                }
+            }
+        }
+        self.emit(Stmt::Mat(stmt));
+    }
+
+    /// One product of a `Mat`, its weights packed before the loop in which they stay the same.
+    fn product(
+        &mut self,
+        body: &mut Body<'_>,
+        eqn: &Eqn,
+        dot: &prim::DotGeneral,
+        mat: MatShape,
+        n_products: usize,
+    ) -> Product {
+        let [lhs, rhs] = [0, 1].map(|i| {
+            let value = self.value(body, eqn.inputs[i]);
+            let rank = body.program.aval(eqn.inputs[i]).rank();
+            self.stored(&value, rank)
+        });
+        let avals = [0, 1].map(|i| body.program.aval(eqn.inputs[i]));
+        let depth = avals[0].shape[dot.lhs_contract[0]];
+        let (lk, rk) = (dot.lhs_contract[0], dot.rhs_contract[0]);
+        // The vector side is the source; of two matrices it is the left one.
+        let weights_left = rhs.strides.len() == 1 && lhs.strides.len() == 2;
+        let (source, sk, weights, wk) =
+            if weights_left { (rhs, rk, lhs, lk) } else { (lhs, lk, rhs, rk) };
+        let row = if source.strides.len() == 2 { source.strides[1 - sk] } else { 0 };
+        let source_strides = vec![row, source.strides[sk]];
+        let weight_strides = vec![weights.strides[wk], weights.strides[1 - wk]];
+        let source = source.strides(source_strides);
+        let weights = weights.strides(weight_strides);
+        let layout =
+            Packed::for_mat(machine_dtype(mat.dtype), depth, mat.cols, mat.rows, n_products);
+        Product { depth, source, weights: self.packed(weights, layout, mat.dtype), init: None }
+    }
+
+    /// Weights in that layout, or where they are if they change with each step.
+    fn packed(&mut self, weights: View, layout: Packed, dtype: DType) -> Weights {
+        let settled = self.settled(&weights);
+        if settled >= self.scope() && settled > 0 {
+            return Weights::Strided(weights);
+        }
+        let key = PackKey {
+            buffer: weights.buffer.0,
+            offset: weights.offset,
+            strides: weights.strides.clone(),
+            advance: weights.advance.iter().map(|a| (a.stride, a.parity)).collect(),
+            layout: (layout.depth, layout.cols, layout.panel),
+        };
+        if let Some((_, view)) = self.packs.get(&key).cloned() {
+            return Weights::Packed(view, layout);
+        }
+        let begin = self.begins.get(settled).copied();
+        let buffer = self.memory.elements_before(layout.len(), dtype, settled, begin);
+        let to = View::new(buffer, machine_dtype(dtype));
+        self.touch([&weights, &to]);
+        let pack = Stmt::Pack(Pack { layout, from: weights, to: to.clone() });
+        match begin {
+            Some(_) => self.scopes[settled].prologue.push(pack),
+            None => self.emit(pack),
+        }
+        self.packs.insert(key, (settled, to.clone()));
+        Weights::Packed(to, layout)
+    }
+
+    /// In how many scopes a view keeps still: the scope from which on it is the same.
+    fn settled(&self, view: &View) -> usize {
+        let moving = view.advance.iter().enumerate();
+        let moving = moving.filter(|(_, a)| a.stride != 0 || a.parity != 0);
+        let last = moving.map(|(level, _)| self.level_scope[level]).max().unwrap_or(0);
+        last.max(self.memory.scope(view.buffer))
+    }
+
+    /// Writes a product of matrices, perhaps with the sum that follows it.
+    pub(super) fn gemm(
+        &mut self,
+        body: &mut Body<'_>,
+        eqn: &Eqn,
+        dot: &prim::DotGeneral,
+        sum: Option<&Eqn>,
+    ) {
+        let product = eqn.outputs[0];
+        let out = sum.map_or(product, |sum| sum.outputs[0]);
+        let out_shape = body.program.var_aval(product).shape.clone();
+        let (a, a_aval) = self.operand(body, eqn.inputs[0]);
+        let (b, b_aval) = self.operand(body, eqn.inputs[1]);
+        let init = sum.map(|sum| {
+            let other = sum.inputs.iter().find(|atom| **atom != Atom::Var(product));
+            let other = *other.expect("internal: a sum of the product and something else");
+            let value = self.value(body, other);
+            let view = self.stored(&value, body.program.aval(other).rank());
+            spread(Value::Stored(view), &out_shape).stored().clone()
+        });
+        let to = self.destination(body, out);
+        let free = |rank: usize, contract: &[usize], batch: &[usize]| -> Vec<usize> {
+            (0..rank).filter(|axis| !contract.contains(axis) && !batch.contains(axis)).collect()
+        };
+        let a_free = free(a_aval.rank(), &dot.lhs_contract, &dot.lhs_batch);
+        let b_free = free(b_aval.rank(), &dot.rhs_contract, &dot.rhs_batch);
+        let n_batch = dot.lhs_batch.len();
+        let span = |from: usize, n: usize| (from..from + n).collect::<Vec<usize>>();
+        let rows = span(n_batch, a_free.len());
+        let cols = span(n_batch + a_free.len(), b_free.len());
+        // Each side becomes a matrix, by one stride for its rows and one for its columns.
+        let b = self.matrix(b, &b_aval, &dot.rhs_batch, &dot.rhs_contract, &b_free);
+        let order = DotGeneral::order([a_free.len(), b_free.len()]);
+        if n_batch == 0 && self.scope() == 0 {
+            let by_rows = ByRows {
+                a: (&a, &a_aval.shape),
+                a_free: &a_free,
+                a_contract: &dot.lhs_contract,
+                cols: b_free.iter().map(|&axis| b_aval.shape[axis]).product(),
+                out: &out_shape,
+                init: init.as_ref(),
+                to: &to,
+                order,
+            };
+            if let Some(steps) = by_rows.steps() {
+                return self.by_steps(&steps, b, a_aval.dtype);
+            }
+        }
+        let a = self.matrix(a, &a_aval, &dot.lhs_batch, &a_free, &dot.lhs_contract);
+        let batch_axes = span(0, n_batch);
+        let aval = body.program.var_aval(product).clone();
+        let init = init.map(|view| self.matrix(view, &aval, &batch_axes, &rows, &cols));
+        let target = matrix_view(&to, &out_shape, &batch_axes, &rows, &cols);
+        let direct = target.clone().unwrap_or_else(|| {
+            let dense = self.temporary(&aval);
+            matrix_view(&dense, &out_shape, &batch_axes, &rows, &cols)
+                .expect("internal: dense arrays are matrices")
+        });
+        let count = |shape: &Shape, axes: &[usize]| axes.iter().map(|&i| shape[i]).product();
+        let (m, n, k): (usize, usize, usize) = (
+            count(&a_aval.shape, &a_free),
+            count(&b_aval.shape, &b_free),
+            count(&a_aval.shape, &dot.lhs_contract),
+        );
+        self.touch([&a, &b, &direct].into_iter().chain(init.as_ref()));
+        self.note(format!(
+            "gemm [{m}, {k}]·[{k}, {n}]{}",
+            if n_batch > 0 { ", batched" } else { "" }
+        ));
+        let batch: Vec<usize> = out_shape[..n_batch].to_vec();
+        if out_shape.count() > 0 {
+            let level = self.level();
+            let moved = |view: &View| {
+                let (batch_strides, matrix) = view.strides.split_at(n_batch);
+                let still = View { strides: matrix.to_vec(), ..view.clone() };
+                let step =
+                    |view: View, (i, &stride): (usize, &i64)| view.advance(level + i, stride);
+                batch_strides.iter().enumerate().fold(still, step)
+            };
+            let gemm = Gemm {
+                m,
+                n,
+                k,
+                a: moved(&a),
+                b: moved(&b),
+                init: init.as_ref().map(moved),
+                to: moved(&direct),
+                order,
+            };
+            self.emit(in_loops(&batch, Stmt::Gemm(gemm)));
+        }
+        if target.is_none() && out_shape.count() > 0 {
+            let shape: Shape = [&batch[..], &[m, n]].concat().into();
+            let result = place::reshape(&direct, &shape, &out_shape);
+            let result = result.expect("internal: dense arrays reshape");
+            self.copy(&Value::Stored(result), &out_shape, to);
+        }
+    }
+
+    /// A product of many rows, by steps.
+    fn by_steps(&mut self, steps: &Steps, weights: View, dtype: DType) {
+        let weights = self.packed(weights, steps.layout(), dtype);
+        self.note(steps.note());
+        for stmt in steps.stmts(&weights) {
+            stmt.views(&mut |view, _| self.memory.touch(view.buffer));
+            self.emit(stmt);
+        }
+    }
+
+    /// A view with the axes (batch.., rows, columns), by a copy if the axes do not merge.
+    fn matrix(
+        &mut self,
+        view: View,
+        aval: &Aval,
+        batch: &[usize],
+        rows: &[usize],
+        cols: &[usize],
+    ) -> View {
+        if let Some(view) = matrix_view(&view, &aval.shape, batch, rows, cols) {
+            return view;
+        }
+        let order = [batch, rows, cols].concat();
+        let shape: Shape = order.iter().map(|&axis| aval.shape[axis]).collect();
+        let permuted = place::transpose(&view, &order);
+        let dense = self.densified(&Value::Stored(permuted), &Aval::new(aval.dtype, shape.clone()));
+        let at = |from: usize, n: usize| (from..from + n).collect::<Vec<usize>>();
+        let (nb, nr) = (batch.len(), rows.len());
+        matrix_view(&dense, &shape, &at(0, nb), &at(nb, nr), &at(nb + nr, cols.len()))
+            .expect("internal: dense arrays are matrices")
+    }
+}
+
+/// A view with the axes (batch.., rows, columns), if the axes of each merge.
+fn matrix_view(
+    view: &View,
+    shape: &Shape,
+    batch: &[usize],
+    rows: &[usize],
+    cols: &[usize],
+) -> Option<View> {
+    let mut strides: Vec<i64> = batch.iter().map(|&axis| view.strides[axis]).collect();
+    strides.push(place::merged_stride(view, shape, rows)?);
+    strides.push(place::merged_stride(view, shape, cols)?);
+    Some(View { strides, ..view.clone() })
+}
