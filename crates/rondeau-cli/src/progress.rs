@@ -15,12 +15,16 @@ pub struct Progress {
     n_sequences: u64,
     /// The epochs that were done before the checkpoint that the run goes on from.
     n_before: usize,
-    /// When a line was last told.
+    /// When something was last told.
     told_at: Instant,
+    /// Whether an epoch was.
+    has_told: bool,
 }
 
 /// After so long without a line, one is told in the middle of an epoch.
-const MOST_SILENCE: Duration = Duration::from_secs(30);
+const LONG_SILENCE: Duration = Duration::from_secs(30);
+/// The same of what is beside a bar.
+const SHORT_SILENCE: Duration = Duration::from_millis(200);
 
 /// How much there is to do at most.
 #[derive(Clone, Copy, Debug)]
@@ -62,9 +66,15 @@ impl Observer for Progress {
 
     fn step(&mut self, done: StepDone<'_>) {
         self.batch();
-        if matches!(self.shown, Shown::Lines) && self.told_at.elapsed() > MOST_SILENCE {
+        let silence = match self.shown {
+            // Beside the bar is what was told of the last epoch, if there was one.
+            Shown::Bar(_) if !self.has_told => SHORT_SILENCE,
+            Shown::Lines => LONG_SILENCE,
+            Shown::Bar(_) | Shown::Nothing => return,
+        };
+        if self.told_at.elapsed() > silence {
             let loss = done.metrics.first().map_or(f64::NAN, |(_, loss)| *loss);
-            self.say(&step_line(self.plan, done.epoch, done.batch, loss));
+            self.say(step_line(self.plan, done.epoch, done.batch, loss));
         }
     }
 
@@ -95,7 +105,15 @@ impl Progress {
             Shown::Lines
         };
         let now = Instant::now();
-        Progress { shown, plan, started: now, n_sequences: 0, n_before: 0, told_at: now }
+        Progress {
+            shown,
+            plan,
+            started: now,
+            n_sequences: 0,
+            n_before: 0,
+            told_at: now,
+            has_told: false,
+        }
     }
 
     /// Tells that a minibatch is done.
@@ -109,21 +127,26 @@ impl Progress {
     /// Tells that an epoch is done.
     fn told(&mut self, done: EpochDone) {
         let pace = self.pace(done.epoch);
+        self.has_told = true;
         match &self.shown {
-            Shown::Bar(bar) => bar.set_message(short_line(self.plan, done, pace)),
+            Shown::Bar(_) => self.say(short_line(self.plan, done, pace)),
             Shown::Lines => {
-                let is_silent = self.told_at.elapsed() > MOST_SILENCE;
+                let is_silent = self.told_at.elapsed() > LONG_SILENCE;
                 if is_silent || is_told(done.epoch, self.plan.n_epochs) {
-                    self.say(&line(self.plan, done, pace));
+                    self.say(line(self.plan, done, pace));
                 }
             }
             Shown::Nothing => {}
         }
     }
 
-    fn say(&mut self, line: &str) {
-        // A reader that has gone away is no reason to stop training.
-        let _ = writeln!(std::io::stderr(), "{line}");
+    fn say(&mut self, line: String) {
+        match &self.shown {
+            Shown::Bar(bar) => bar.set_message(line),
+            // A reader that has gone away is no reason to stop training.
+            Shown::Lines => drop(writeln!(std::io::stderr(), "{line}")),
+            Shown::Nothing => {}
+        }
         self.told_at = Instant::now();
     }
 

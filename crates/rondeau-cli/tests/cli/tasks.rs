@@ -267,6 +267,7 @@ fn mistakes_with_models_are_told() {
         "train labels train.ts --test one.csv",
         "train labels train.ts --hold-out 20 --test test.ts",
         "train labels train.ts --resume --out labels --batch 3",
+        "train labels train.ts --resume --out labels --batch 8 --hidden 7",
         "train text a.txt --config typo.toml",
         "train text a.txt --config type.toml",
         "train text a.txt --config syntax.toml",
