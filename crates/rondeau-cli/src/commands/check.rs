@@ -205,6 +205,7 @@ mod tests {
     }
 
     /// Sums of `relu`, `|x|` and `max`.
+    const KINKS: usize = 0;
     /// `tanh` with a rule that says too much.
     const WRONG: usize = 1;
     /// Both.
@@ -222,7 +223,7 @@ mod tests {
             let kinked = |u: &Array| u.relu() - u.abs() * 0.5 + u.maximum(&self.bias * 2.0);
             let tanh = custom_jvp(
                 |u: &Array| u.tanh(),
-                |u: &Array, du: &Array| (u.tanh(), du * (1.001 - u.tanh().square())),
+                |(u,): &(Array,), (du,): &(Array,)| (u.tanh(), du * (1.001 - u.tanh().square())),
             );
             let h = match WHICH {
                 KINKS => kinked(&(u + &self.bias)),
@@ -251,7 +252,7 @@ mod tests {
     #[test]
     fn a_cell_with_kinks_is_right() {
         for seed in 0..4 {
-            let found = found::<KINKS>(seed);
+            let found = found::<{ KINKS }>(seed);
             assert!(found.good && found.kinks > 0, "{found:?}");
             assert!(found.line().ends_with("  kink\n"), "{}", found.line());
         }
@@ -259,7 +260,8 @@ mod tests {
 
     #[test]
     fn a_wrong_rule_is_found() {
-        let wrong = [found::<WRONG>(0), found::<WRONG_AT_KINKS>(0), found::<WRONG_AT_KINKS>(1)];
+        let wrong =
+            [found::<{ WRONG }>(0), found::<{ WRONG_AT_KINKS }>(0), found::<{ WRONG_AT_KINKS }>(1)];
         for found in wrong {
             assert!(!found.good && found.differences > 1e-5, "{found:?}");
             assert!(found.line().ends_with("  wrong\n"), "{}", found.line());

@@ -98,9 +98,11 @@ mod tests {
     #[test]
     fn slopes_at_a_kink_are_all_that_are_between() {
         let f = |x: f64| x.abs() + 0.5 * x + x.sin();
-        says(f, &[(0.5, "kink"), (2.5, "kink"), (1.5, "kink"), (0.499, "wrong"), (2.51, "wrong")]);
+        says(f, &[(0.5, "kink"), (2.5, "kink"), (0.7, "kink"), (0.499, "wrong"), (2.51, "wrong")]);
         let relu = |x: f64| 3.0 + x.max(0.0).tanh();
-        says(relu, &[(0.0, "kink"), (1.0, "kink"), (0.5, "kink"), (-0.01, "wrong")]);
+        says(relu, &[(0.0, "kink"), (1.0, "kink"), (0.1, "kink"), (-0.01, "wrong")]);
+        // The central difference itself.
+        says(relu, &[(0.5, "right")]);
     }
 
     #[test]
