@@ -1,10 +1,11 @@
 //! `rondeau check`: whether a cell's gradient, its compiled code, its streams and its batches are
 //! right.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use rondeau::error::ErrorKind;
 use rondeau::nn::{self, Cell, cast};
 use rondeau::run::Engine;
-use rondeau::{Array, DType, Stream, grad, jit, random, tree};
+use rondeau::{Array, DType, Stream, Tree, grad, jit, random, tree};
 use serde::Serialize;
 
 use crate::args::Check;
@@ -66,7 +67,7 @@ pub fn run(cells: &Cells, args: &Check) -> Result<()> {
     }
     let mut wrong = Vec::new();
     for entry in entries {
-        let found = checked(&entry, args.seed)?;
+        let found = checked(&entry, args.seed).map_err(in_double)?;
         text += &match args.json {
             true => serde_json::to_string(&found)? + "\n",
             false => found.line(),
@@ -95,6 +96,41 @@ impl Found {
     }
 }
 
+/// A mistake in the types of a cell that is right in single precision has its way out.
+fn in_double(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<rondeau::Error>() {
+        Some(mistake) if mistake.kind() == ErrorKind::DType => anyhow!(
+            "{error}\nnote: `check` runs the cell in f64; what a step makes itself must have the type \
+             of what it is given, as by `zeros_like` or `.to(x.dtype())`"
+        ),
+        _ => error,
+    }
+}
+
+/// A cell of single precision in double: its parameters, and what it begins with.
+#[derive(Clone, Tree)]
+struct Double {
+    cell: AnyCell,
+}
+
+impl Double {
+    fn of(cell: &AnyCell) -> AnyCell {
+        AnyCell::of(Double { cell: cast(cell, DType::F64) })
+    }
+}
+
+impl Cell for Double {
+    type Carry = Vec<Array>;
+
+    fn initial_carry(&self) -> Vec<Array> {
+        cast(&self.cell.initial_carry(), DType::F64)
+    }
+
+    fn step(&self, carry: &Vec<Array>, x: &Array) -> (Vec<Array>, Array) {
+        self.cell.step(carry, x)
+    }
+}
+
 /// The weighted sum of all outputs.
 fn loss(cell: &AnyCell, xs: &Array, weights: &Array) -> Array {
     (nn::run(cell, &cell.initial_carry(), xs).1 * weights).sum()
@@ -113,7 +149,7 @@ fn checked(entry: &Entry, seed: u64) -> Result<Found> {
             random::normal_f64(&random::fold_in(key, n), leaf.shape())
         })
     };
-    let first = cast(&entry.init(&key(0), N_INPUTS, N_HIDDEN)?, DType::F64);
+    let first = Double::of(&entry.init(&key(0), N_INPUTS, N_HIDDEN)?);
     let cell = tree::map2(&first, &random_like(&first, &key(101)), |p, d| p + d * MOVED)?;
     let xs = random::normal_f64(&key(1), [N_STEPS, N_INPUTS]);
     let n_outputs = cell.output_size_of(&xs.at(0))?;
@@ -192,7 +228,7 @@ fn distance(a: &Array, b: &Array) -> Result<f64> {
 
 #[cfg(test)]
 mod tests {
-    use rondeau::{Tree, custom_jvp};
+    use rondeau::custom_jvp;
 
     use super::*;
     use crate::OwnCell;
@@ -210,12 +246,15 @@ mod tests {
     const WRONG: usize = 1;
     /// Both.
     const WRONG_AT_KINKS: usize = 2;
+    /// With a number that is always single.
+    const SINGLE: usize = 3;
 
     impl<const WHICH: usize> Cell for Made<WHICH> {
         type Carry = Array;
 
+        /// Always single.
         fn initial_carry(&self) -> Array {
-            self.bias.zeros_like()
+            Array::zeros(self.bias.shape())
         }
 
         fn step(&self, h: &Array, x: &Array) -> (Array, Array) {
@@ -228,6 +267,7 @@ mod tests {
             let h = match WHICH {
                 KINKS => kinked(&(u + &self.bias)),
                 WRONG => tanh.apply(&u) + &self.bias,
+                SINGLE => u + Array::from(1.0_f32),
                 _ => tanh.apply(&kinked(&(u + &self.bias))),
             };
             (h.clone(), h)
@@ -256,6 +296,14 @@ mod tests {
             assert!(found.good && found.kinks > 0, "{found:?}");
             assert!(found.line().ends_with("  kink\n"), "{}", found.line());
         }
+    }
+
+    #[test]
+    fn a_cell_that_is_always_single_is_told() {
+        let cells = Cells::of_the_library().with::<Made<SINGLE>>();
+        let args = Check { cells: vec!["made".to_owned()], seed: 0, json: false };
+        let error = run(&cells, &args).unwrap_err().to_string();
+        assert!(error.contains("f64") && error.contains("`.to(x.dtype())`"), "{error}");
     }
 
     #[test]

@@ -78,6 +78,11 @@ pub fn explained(error: rondeau::Error) -> anyhow::Error {
     let mut lines = text.lines();
     let headline = lines.next().unwrap_or_default();
     match error.kind() {
+        // No step was taken before the first loss.
+        ErrorKind::Range if headline.contains(" after step 1, ") => anyhow!(
+            "{headline}\nhelp: the first weights give it: look in the cell for numbers that grow from \
+             step to step, and for logarithms, roots and quotients of what can be zero"
+        ),
         ErrorKind::Range => anyhow!("{headline}\nhelp: take smaller steps (--learning-rate)"),
         ErrorKind::Tree if headline.starts_with("the stored arrays do not fit") => {
             let wrong: Vec<&str> = lines.take_while(|line| line.starts_with("  ")).collect();
