@@ -143,8 +143,10 @@ impl Progress {
     fn say(&mut self, line: String) {
         match &self.shown {
             Shown::Bar(bar) => bar.set_message(line),
-            // A reader that has gone away is no reason to stop training.
-            Shown::Lines => drop(writeln!(std::io::stderr(), "{line}")),
+            Shown::Lines => {
+                // A reader that has gone away is no reason to stop training.
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }
             Shown::Nothing => {}
         }
         self.told_at = Instant::now();
