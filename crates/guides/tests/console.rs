@@ -84,7 +84,14 @@ fn commands<'a>(at: &str, block: &'a Block) -> Vec<(&'a str, Vec<&'a str>)> {
 /// What a command prints to both outputs. It must end well, unless it is to be seen how it fails.
 fn run(dir: &Path, at: &str, command: &str) -> String {
     let path = std::env::var("PATH").unwrap_or_default();
-    let output = Command::new("sh")
+    let mut shell = Command::new("sh");
+    // The pages show what is printed where nothing is chosen by a variable.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("RONDEAU_")) {
+            shell.env_remove(name);
+        }
+    }
+    let output = shell
         .args(["-c", &format!("{{ {command}\n}} 2>&1")])
         .env("PATH", format!("{}:{path}", dir.join("bin").display()))
         .current_dir(dir)

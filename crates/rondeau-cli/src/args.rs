@@ -100,7 +100,7 @@ pub struct Bench {
     pub workloads: Vec<String>,
 
     /// Seconds of repeated calls for each workload.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     pub budget: f64,
 
     /// Take the error against the primitives' own definitions in double precision, step by step,
@@ -223,7 +223,7 @@ pub struct Common {
     pub learning_rate: f64,
 
     /// The seed of the first weights and of the order of the examples.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = seed)]
     pub seed: u64,
 
     /// Where the files go; those of an earlier run are replaced.
@@ -434,7 +434,7 @@ pub struct Generate {
     pub temperature: f64,
 
     /// The seed of the choices.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = seed)]
     pub seed: u64,
 }
 
@@ -543,7 +543,13 @@ const CHECK_HELP: &str = "\
 In double precision, with small random weights and inputs: the gradient of a weighted sum of all
 outputs against central differences along random directions; the compiled gradient and outputs
 against the interpreter's; a stream of single steps against the whole sequence; a batch against its
-sequences one by one. The exit code is 1 if one is further off than it may be.";
+sequences one by one. `kink` behind a cell says that differences met one, as of relu: there they are
+taken closer, or from both sides, and a gradient that is one of those between is right. The exit code
+is 1 if one is further off than it may be.
+
+Examples:
+  rondeau check gru lstm              two cells of the library
+  rondeau check my.cell --seed 3      a file of equations, with other weights and inputs";
 
 /// What to check.
 #[derive(Debug, Args)]
@@ -554,7 +560,7 @@ pub struct Check {
     pub cells: Vec<String>,
 
     /// The seed of weights, inputs and directions.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = seed)]
     pub seed: u64,
 
     /// One JSON object a cell and not a table.
@@ -642,10 +648,20 @@ pub fn command(cells: &Cells) -> clap::Command {
             .mut_subcommand("text", |command| with(command, text))
             .mut_subcommand("labels", |command| with(command, labels))
     };
-    Cli::command()
+    let command = Cli::command()
         .mut_subcommand("train", train)
         .mut_subcommand("summary", |command| with(command, &[]))
-        .mut_subcommand("program", |command| with(command, &[]))
+        .mut_subcommand("program", |command| with(command, &[]));
+    with_negatives(command)
+}
+
+/// Options take what begins with a minus and a digit as their value, so that it is said what value
+/// they need, and not that there is no such option.
+fn with_negatives(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(with_negatives).mut_args(|arg| {
+        let is_option = arg.get_long().is_some() && arg.get_action().takes_values();
+        arg.allow_negative_numbers(is_option)
+    })
 }
 
 /// Names of cells, and files of equations.
@@ -682,6 +698,17 @@ fn between(least: usize, most: usize) -> ValueParser {
         Ok(n) if (least..=most).contains(&n) => Ok(n),
         _ => Err(format!("a whole number from {least} to {most} is needed")),
     })
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("a whole number from 0 to {} is needed", u64::MAX))
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number from 0 to 3600 is needed".to_owned()),
+    }
 }
 
 fn temperature(text: &str) -> Result<f64, String> {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rondeau::cellfile::CellFile;
 use rondeau::nn::{self, Activation, Cell, Linear, Residual};
 use rondeau::tree::{self, Path};
@@ -141,15 +141,31 @@ impl AnyCell {
     /// The length of its output for an input.
     ///
     /// # Errors
-    /// As [`AnyCell::output_size`].
+    /// As [`AnyCell::output_size`], and if its step changes the type of its carry.
     pub fn output_size_of(&self, x: &Array) -> Result<usize> {
-        let step = |cell: &AnyCell, carry: &Vec<Array>, x: &Array| cell.step(carry, x).1;
-        let traced = program(step).call(self, &self.initial_carry(), x)?;
-        match traced.output_avals().as_slice() {
-            [y] if y.rank() == 1 => Ok(y.shape[0]),
-            [y] => bail!("a cell's output must be a vector, and it is {y}"),
-            _ => bail!("a cell has one output"),
+        let step = |cell: &AnyCell, carry: &Vec<Array>, x: &Array| cell.step(carry, x);
+        let first = self.initial_carry();
+        let avals = program(step).call(self, &first, x)?.output_avals();
+        let Some((y, carry)) = avals.split_last() else { bail!("a cell has an output") };
+        ensure!(
+            carry.len() == first.len(),
+            "the step of a cell must keep its carry: {} arrays enter it, and {} leave it",
+            first.len(),
+            carry.len()
+        );
+        for ((path, entered), left) in self.carry_paths().iter().zip(&first).zip(carry) {
+            let entered = entered.aval()?;
+            let dot = if path.is_empty() { "" } else { "." };
+            ensure!(
+                entered == *left,
+                "the step of a cell must keep the type of its carry\n  \
+                 carry{dot}{path} enters it as {entered}\n  \
+                 carry{dot}{path} leaves it as {left}\n\
+                 help: return it as it came in, or begin with another `initial_carry`"
+            );
         }
+        ensure!(y.rank() == 1, "a cell's output must be a vector, and it is {y}");
+        Ok(y.shape[0])
     }
 }
 
@@ -393,6 +409,35 @@ mod tests {
             assert!(ys.to_vec::<f32>().unwrap().iter().all(|y| y.is_finite()), "{name}");
         }
         assert_eq!(cells.names().count(), 17);
+    }
+
+    /// What it holds is added to a carry, and given out.
+    #[derive(Clone, Tree)]
+    struct Adds(Array);
+
+    impl Cell for Adds {
+        type Carry = (Array, Array);
+
+        fn initial_carry(&self) -> (Array, Array) {
+            (Array::zeros(()), Array::zeros([3]))
+        }
+
+        fn step(&self, (a, b): &(Array, Array), _: &Array) -> ((Array, Array), Array) {
+            ((a.clone(), b + &self.0), self.0.clone())
+        }
+    }
+
+    #[test]
+    fn a_step_that_does_not_fit_is_told() {
+        let size = |shape: &[usize]| AnyCell::of(Adds(Array::zeros(shape))).output_size(2);
+        assert_eq!(size(&[3]).unwrap(), 3);
+        insta::assert_snapshot!(size(&[2, 3]).unwrap_err(), @"
+        the step of a cell must keep the type of its carry
+          carry.1 enters it as f32[3]
+          carry.1 leaves it as f32[2,3]
+        help: return it as it came in, or begin with another `initial_carry`
+        ");
+        insta::assert_snapshot!(size(&[]).unwrap_err(), @"a cell's output must be a vector, and it is f32[]");
     }
 
     #[test]

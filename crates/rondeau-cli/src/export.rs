@@ -89,8 +89,10 @@ pub fn run(cells: &Cells, args: &Export) -> Result<()> {
 
 /// What goes in and comes out, one line each.
 fn meaning(task: &Task) -> String {
-    let scaled =
-        |i: usize, s: &Scale| format!("x[{i}] = ({} - {}) / {}\n", s.name, s.mean, s.deviation);
+    let scaled = |i: usize, s: &Scale| {
+        let sign = if s.mean < 0.0 { '+' } else { '-' };
+        format!("x[{i}] = ({} {sign} {}) / {}\n", s.name, s.mean.abs(), s.deviation)
+    };
     match task {
         Task::Series { scaler, .. } => {
             let scale = |name: &str| scaler.columns.iter().find(|column| column.name == name);

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use anyhow::Result;
-use rondeau::train::{Data, Ended, Trained, Trainer};
+use rondeau::train::{Data, Trained, Trainer};
 use rondeau::{Array, Tree};
 
 use crate::commands::explained;
@@ -108,11 +108,7 @@ pub fn fit<'a, P: Tree + 'a, S: Tree + 'a, M: Tree + 'a>(
     let fitted = Fitted {
         losses: trained.epochs.iter().map(loss).collect(),
         best_epoch: trained.best_epoch as usize,
-        stopped: match trained.ended {
-            Ended::NoProgress => Stopped::NoProgress,
-            Ended::Stopped => Stopped::Interrupted,
-            _ => Stopped::AllEpochs,
-        },
+        stopped: trained.ended.into(),
     };
     Ok((trained, fitted))
 }

@@ -64,6 +64,13 @@ fn with_cells(cells: &Cells) -> ExitCode {
     }
 }
 
+/// What this program is called: `rondeau`, or the name of a program with a cell of its own.
+fn program() -> String {
+    let path = std::env::args_os().next().map(std::path::PathBuf::from);
+    let name = path.as_deref().and_then(Path::file_stem).and_then(|name| name.to_str());
+    name.unwrap_or("rondeau").to_owned()
+}
+
 /// The command line; the inner error is clap's.
 fn parsed(cells: &Cells, args: Vec<OsString>) -> Result<Result<Cli, clap::Error>> {
     let command = args::command(cells);

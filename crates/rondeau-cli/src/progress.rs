@@ -15,7 +15,16 @@ pub struct Progress {
     n_sequences: u64,
     /// The epochs that were done before the checkpoint that the run goes on from.
     n_before: usize,
+    /// When something was last told.
+    told_at: Instant,
+    /// Whether an epoch was.
+    has_told: bool,
 }
+
+/// After so long without a line, one is told in the middle of an epoch.
+const LONG_SILENCE: Duration = Duration::from_secs(30);
+/// The same of what is beside a bar.
+const SHORT_SILENCE: Duration = Duration::from_millis(200);
 
 /// How much there is to do at most.
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +64,18 @@ impl Observer for Progress {
         }
     }
 
-    fn step(&mut self, _: StepDone<'_>) {
+    fn step(&mut self, done: StepDone<'_>) {
         self.batch();
+        let silence = match self.shown {
+            // Beside the bar is what was told of the last epoch, if there was one.
+            Shown::Bar(_) if !self.has_told => SHORT_SILENCE,
+            Shown::Lines => LONG_SILENCE,
+            Shown::Bar(_) | Shown::Nothing => return,
+        };
+        if self.told_at.elapsed() > silence {
+            let loss = done.metrics.first().map_or(f64::NAN, |(_, loss)| *loss);
+            self.say(step_line(self.plan, done.epoch, done.batch, loss));
+        }
     }
 
     fn epoch(&mut self, done: &Epoch, best_loss: f64) {
@@ -85,7 +104,16 @@ impl Progress {
         } else {
             Shown::Lines
         };
-        Progress { shown, plan, started: Instant::now(), n_sequences: 0, n_before: 0 }
+        let now = Instant::now();
+        Progress {
+            shown,
+            plan,
+            started: now,
+            n_sequences: 0,
+            n_before: 0,
+            told_at: now,
+            has_told: false,
+        }
     }
 
     /// Tells that a minibatch is done.
@@ -99,14 +127,29 @@ impl Progress {
     /// Tells that an epoch is done.
     fn told(&mut self, done: EpochDone) {
         let pace = self.pace(done.epoch);
+        self.has_told = true;
         match &self.shown {
-            Shown::Bar(bar) => bar.set_message(short_line(self.plan, done, pace)),
-            Shown::Lines if is_told(done.epoch, self.plan.n_epochs) => {
-                // A reader that has gone away is no reason to stop training.
-                let _ = writeln!(std::io::stderr(), "{}", line(self.plan, done, pace));
+            Shown::Bar(_) => self.say(short_line(self.plan, done, pace)),
+            Shown::Lines => {
+                let is_silent = self.told_at.elapsed() > LONG_SILENCE;
+                if is_silent || is_told(done.epoch, self.plan.n_epochs) {
+                    self.say(line(self.plan, done, pace));
+                }
             }
-            Shown::Lines | Shown::Nothing => {}
+            Shown::Nothing => {}
         }
+    }
+
+    fn say(&mut self, line: String) {
+        match &self.shown {
+            Shown::Bar(bar) => bar.set_message(line),
+            Shown::Lines => {
+                // A reader that has gone away is no reason to stop training.
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }
+            Shown::Nothing => {}
+        }
+        self.told_at = Instant::now();
     }
 
     /// Takes the bar away, and says how training ended and how long it took.
@@ -165,6 +208,15 @@ fn line(plan: Plan, done: EpochDone, pace: Pace) -> String {
     )
 }
 
+/// How far a long epoch is, and the loss of the last batch.
+fn step_line(plan: Plan, epoch: u64, batch: u64, loss: f64) -> String {
+    let n_digits = plan.n_epochs.to_string().len();
+    format!(
+        "epoch {epoch:>n_digits$}/{}  train {loss:.4}  step {batch} of {}",
+        plan.n_epochs, plan.n_batches
+    )
+}
+
 /// A line that fits beside the bar on a terminal of 80 columns.
 fn short_line(plan: Plan, done: EpochDone, pace: Pace) -> String {
     let held_out = done.held_out.map_or(String::new(), |(loss, _)| format!("valid {loss:.4}  "));
@@ -204,6 +256,15 @@ mod tests {
         insta::assert_snapshot!(
             line(Plan { n_epochs: 200, n_batches: 3, batch: 32 }, done, pace),
             @"epoch   7/200  train 0.5000  validation 0.2500 (best 0.1250)  12346 sequences/s  at most 1:23 left"
+        );
+    }
+
+    #[test]
+    fn long_epochs_are_told_by_their_steps() {
+        let plan = Plan { n_epochs: 20, n_batches: 500, batch: 32 };
+        insta::assert_snapshot!(
+            step_line(plan, 3, 234, 0.5),
+            @"epoch  3/20  train 0.5000  step 234 of 500"
         );
     }
 

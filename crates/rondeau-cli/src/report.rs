@@ -1,9 +1,10 @@
 //! What a training run leaves behind: its result as text and JSON, its tables, and its pictures.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::ops::Range;
 
 use anyhow::Result;
+use rondeau::train::Ended;
 use serde::Serialize;
 
 use crate::baseline::{Baseline, Score};
@@ -76,6 +77,26 @@ pub enum Stopped {
     AllEpochs,
     /// The user asked for it.
     Interrupted,
+}
+
+impl From<Ended> for Stopped {
+    fn from(ended: Ended) -> Stopped {
+        match ended {
+            Ended::NoProgress => Stopped::NoProgress,
+            Ended::Stopped => Stopped::Interrupted,
+            _ => Stopped::AllEpochs,
+        }
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stopped::NoProgress => "stopped: it did not get better any more",
+            Stopped::AllEpochs => "all epochs are done",
+            Stopped::Interrupted => "stopped by Ctrl-C, and --resume goes on",
+        })
+    }
 }
 
 /// The errors over the test span.
@@ -152,9 +173,13 @@ fn decimals(errors: impl Iterator<Item = f64>) -> usize {
 
 /// What a model is, for subtitles.
 pub fn network_name(title: &str, spec: &Spec) -> String {
+    let units = match spec.hidden {
+        1 => "1 unit".to_owned(),
+        n => format!("{n} units"),
+    };
     match spec.layers {
-        1 => format!("{title} with {} units", spec.hidden),
-        n => format!("{title} with {n} layers of {} units", spec.hidden),
+        1 => format!("{title} with {units}"),
+        n => format!("{title} with {n} layers of {units}"),
     }
 }
 

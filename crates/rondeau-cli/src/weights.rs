@@ -144,7 +144,12 @@ pub fn encode(card: &Card, weights: Record) -> Result<Vec<u8>> {
 /// If it cannot be read, or is not what `rondeau train` writes.
 pub fn read(path: &Path) -> Result<(Card, Record)> {
     let read = safetensors::read(path).map_err(|error| match error.kind() {
-        ErrorKind::Io => anyhow!("{error}\nhelp: name a directory that `rondeau train` wrote to"),
+        ErrorKind::Io => {
+            // Its first line says the path, as what is put before it does.
+            let text = error.to_string();
+            let why = text.lines().nth(1).map_or(text.as_str(), str::trim);
+            anyhow!("{why}\nhelp: name a directory that `rondeau train` wrote to")
+        }
         _ => error.into(),
     });
     read.and_then(with_card).with_context(|| format!("cannot use the weights {}", path.display()))

@@ -43,6 +43,10 @@ fn main() -> ExitCode {
     exported(dir.path(), &text, last(&streamed));
     let checked = run("check decay gru");
     assert_eq!(checked.lines().count(), 3, "{checked}");
+    let name = std::env::current_exe().unwrap();
+    let name = name.file_stem().unwrap().to_str().unwrap();
+    assert!(run("completions bash").contains(name));
+    assert!(run("man").contains(&name.replace('-', "\\-")));
     println!("the example with a cell of one's own is well");
     ExitCode::SUCCESS
 }

@@ -369,7 +369,7 @@ impl Error {
             format!("`{what}` needs a value, and this array has none yet"),
         )
         .detail(format!("it is a variable of type {aval} of the program being traced"))
-        .help("use `select` or `cond` to choose by data, or read values outside the function")
+        .help("use `where_` or `cond` to choose by data, or read values outside the function")
     }
 
     /// A traced variable is used after its trace has ended.
@@ -460,7 +460,7 @@ impl Error {
             .detail(format!("got {got}"))
             .help(
                 "compare numbers, for example with `.gt(0.0)`; reduce many values with `.all()` or \
-                 `.any()`, or choose per element with `select`",
+                 `.any()`, or choose per element with `where_`",
             )
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::axis::{Axis, Kind, Tick, range, ticks};
-use super::color::{GRID, LINES};
+use super::color::{GRID, LINES, PAPER};
 use super::svg::{Anchor, LABEL, SUBTITLE, Svg, TICK, TITLE, fitted, number, width_of};
 
 const WIDTH: f64 = 960.0;
@@ -101,6 +101,7 @@ impl LineChart {
             let width = if series.stroke == Stroke::Quiet { 1.5 } else { 1.9 };
             draw_line(&mut svg, &plot, &series.points, color, width);
         }
+        self.name_mark(&mut svg, &plot);
         svg.finish()
     }
 
@@ -150,17 +151,26 @@ impl LineChart {
     }
 
     fn draw_mark(&self, svg: &mut Svg, plot: &Plot) {
+        if let Some(Mark { x, .. }) = self.mark {
+            let x = plot.x(x);
+            let style = "stroke=\"#555555\" stroke-dasharray=\"4 4\"";
+            svg.line((x, plot.top), (x, plot.bottom), style);
+        }
+    }
+
+    /// The name of the mark; lines below it shine through a little.
+    fn name_mark(&self, svg: &mut Svg, plot: &Plot) {
         let Some(Mark { x, label }) = &self.mark else {
             return;
         };
-        let x = plot.x(*x);
-        let style = "stroke=\"#555555\" stroke-dasharray=\"4 4\"";
-        svg.line((x, plot.top), (x, plot.bottom), style);
+        let (x, width) = (plot.x(*x), width_of(label, TICK));
         // The name stands on the side that has room.
-        let (at, anchor) = match x + 10.0 + width_of(label, TICK) < plot.right {
-            true => (x + 6.0, Anchor::Start),
-            false => (x - 6.0, Anchor::End),
+        let (at, left, anchor) = match x + 10.0 + width < plot.right {
+            true => (x + 6.0, x + 3.0, Anchor::Start),
+            false => (x - 6.0, x - 9.0 - width, Anchor::End),
         };
+        let style = format!("fill=\"{PAPER}\" fill-opacity=\"0.8\"");
+        svg.rect((left, plot.top), (width + 6.0, 17.0), &style);
         svg.text((at, plot.top + 12.0), anchor, TICK, label);
     }
 }

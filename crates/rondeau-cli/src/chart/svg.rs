@@ -99,14 +99,19 @@ impl Svg {
     }
 }
 
-/// About how wide a text is; Helvetica's letters are a little over half as wide as high.
+/// About how wide a text is.
 pub(super) fn width_of(text: &str, font: Font) -> f64 {
-    text.chars().count() as f64 * font.size * 0.56
+    text.chars().count() as f64 * letter(font)
+}
+
+/// About how wide a letter is; Helvetica's are a little over half as wide as high.
+fn letter(font: Font) -> f64 {
+    font.size * if font.bold { 0.64 } else { 0.56 }
 }
 
 /// A text cut to about a width, with a sign that it is cut.
 pub(super) fn fitted(text: &str, font: Font, width: f64) -> String {
-    let fits = (width / (font.size * 0.56)).max(1.0) as usize;
+    let fits = (width / letter(font)).max(1.0) as usize;
     if text.chars().count() <= fits {
         return text.to_owned();
     }

@@ -1,15 +1,18 @@
 //! `rondeau check`: whether a cell's gradient, its compiled code, its streams and its batches are
 //! right.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use rondeau::error::ErrorKind;
 use rondeau::nn::{self, Cell, cast};
 use rondeau::run::Engine;
-use rondeau::{Array, DType, Stream, grad, jit, random, tree};
+use rondeau::{Array, DType, Stream, Tree, grad, jit, random, tree};
 use serde::Serialize;
 
 use crate::args::Check;
 use crate::cells::{AnyCell, Cells, Entry};
 use crate::model::key_of;
+
+mod slope;
 
 const N_STEPS: usize = 7;
 const N_INPUTS: usize = 3;
@@ -17,16 +20,23 @@ const N_HIDDEN: usize = 5;
 const N_BATCH: usize = 4;
 const N_DIRECTIONS: u32 = 8;
 
-/// How far off each may be, relative to the larger of 1 and the largest number.
-const MOST_DIFFERENCE: f64 = 1e-6;
+/// How far the weights are moved from the first ones, of which many are zero: where functions have
+/// kinks, and where a wrong derivative may be right.
+const MOVED: f64 = 1e-3;
+
+/// How far off what differs by rounding alone may be, relative to the larger of 1 and the largest
+/// number.
 const MOST_ROUNDING: f64 = 1e-10;
 
 /// What was found of a cell: the largest errors.
 #[derive(Debug, Serialize)]
 struct Found {
     cell: String,
-    /// The gradient along random directions against central differences.
+    /// The gradient along random directions against central differences, or at a kink against those
+    /// of both sides.
     differences: f64,
+    /// How many of the directions met a kink.
+    kinks: usize,
     /// The compiled gradient against the interpreter's.
     gradient: f64,
     /// Compiled outputs against the interpreter's.
@@ -57,7 +67,7 @@ pub fn run(cells: &Cells, args: &Check) -> Result<()> {
     }
     let mut wrong = Vec::new();
     for entry in entries {
-        let found = checked(&entry, args.seed)?;
+        let found = checked(&entry, args.seed).map_err(in_double)?;
         text += &match args.json {
             true => serde_json::to_string(&found)? + "\n",
             false => found.line(),
@@ -78,7 +88,46 @@ impl Found {
     fn line(&self) -> String {
         let errors = [self.differences, self.gradient, self.outputs, self.stream, self.batch];
         let errors: String = errors.iter().map(|error| format!("{error:>13.1e}")).collect();
-        format!("{:18}{errors}{}\n", self.cell, if self.good { "" } else { "  wrong" })
+        let kinks = match self.kinks {
+            0 => "",
+            _ => "  kink",
+        };
+        format!("{:18}{errors}{kinks}{}\n", self.cell, if self.good { "" } else { "  wrong" })
+    }
+}
+
+/// A mistake in the types of a cell that is right in single precision has its way out.
+fn in_double(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<rondeau::Error>() {
+        Some(mistake) if mistake.kind() == ErrorKind::DType => anyhow!(
+            "{error}\nnote: `check` runs the cell in f64; what a step makes itself must have the type \
+             of what it is given, as by `zeros_like` or `.to(x.dtype())`"
+        ),
+        _ => error,
+    }
+}
+
+/// A cell of single precision in double: its parameters, and what it begins with.
+#[derive(Clone, Tree)]
+struct Double {
+    cell: AnyCell,
+}
+
+impl Double {
+    fn of(cell: &AnyCell) -> AnyCell {
+        AnyCell::of(Double { cell: cast(cell, DType::F64) })
+    }
+}
+
+impl Cell for Double {
+    type Carry = Vec<Array>;
+
+    fn initial_carry(&self) -> Vec<Array> {
+        cast(&self.cell.initial_carry(), DType::F64)
+    }
+
+    fn step(&self, carry: &Vec<Array>, x: &Array) -> (Vec<Array>, Array) {
+        self.cell.step(carry, x)
     }
 }
 
@@ -93,7 +142,15 @@ fn outputs(cell: &AnyCell, xs: &Array) -> Array {
 
 fn checked(entry: &Entry, seed: u64) -> Result<Found> {
     let key = |purpose: u32| random::fold_in(&key_of(seed), purpose);
-    let cell = cast(&entry.init(&key(0), N_INPUTS, N_HIDDEN)?, DType::F64);
+    let random_like = |cell: &AnyCell, key: &Array| {
+        let mut n = 0_u32;
+        tree::map(cell, |leaf| {
+            n += 1;
+            random::normal_f64(&random::fold_in(key, n), leaf.shape())
+        })
+    };
+    let first = Double::of(&entry.init(&key(0), N_INPUTS, N_HIDDEN)?);
+    let cell = tree::map2(&first, &random_like(&first, &key(101)), |p, d| p + d * MOVED)?;
     let xs = random::normal_f64(&key(1), [N_STEPS, N_INPUTS]);
     let n_outputs = cell.output_size_of(&xs.at(0))?;
     let weights = random::normal_f64(&key(2), [N_STEPS, n_outputs]);
@@ -106,13 +163,10 @@ fn checked(entry: &Entry, seed: u64) -> Result<Found> {
     }
 
     let value = jit(loss);
-    let mut differences = 0.0_f64;
+    let (mut differences, mut kinks) = (0.0_f64, 0);
     for i in 0..N_DIRECTIONS {
-        let (mut n, mut slope) = (0_u32, 0.0);
-        let direction = tree::map(&cell, |leaf| {
-            n += 1;
-            random::normal_f64(&random::fold_in(&key(3 + i), n), leaf.shape())
-        });
+        let mut slope = 0.0;
+        let direction = random_like(&cell, &key(3 + i));
         for (g, d) in tree::leaves(&interpreted).into_iter().zip(tree::leaves(&direction)) {
             slope += (g * d).sum().item::<f64>()?;
         }
@@ -120,10 +174,9 @@ fn checked(entry: &Entry, seed: u64) -> Result<Found> {
             let moved = tree::map2(&cell, &direction, |p, d| p + d * h)?;
             Ok(value.call(&moved, &xs, &weights)?.item::<f64>()?)
         };
-        const H: f64 = 1e-4;
-        // The error of this difference is of the order h⁴.
-        let central = (8.0 * (at(H)? - at(-H)?) - (at(2.0 * H)? - at(-2.0 * H)?)) / (12.0 * H);
-        differences = differences.max((slope - central).abs() / central.abs().max(1.0));
+        let judged = slope::judge(at, slope)?;
+        differences = differences.max(judged.error);
+        kinks += usize::from(judged.kink);
     }
 
     let whole = jit(outputs).engine(Engine::Native).call(&cell, &xs)?;
@@ -148,10 +201,12 @@ fn checked(entry: &Entry, seed: u64) -> Result<Found> {
 
     let outputs_error = distance(&whole, &defined)?;
     let rounding = [gradient_error, outputs_error, stream_error, batch_error];
-    let good = differences <= MOST_DIFFERENCE && rounding.iter().all(|&e| e <= MOST_ROUNDING);
+    let good =
+        differences <= slope::MOST_DIFFERENCE && rounding.iter().all(|&e| e <= MOST_ROUNDING);
     Ok(Found {
         cell: entry.name.clone(),
         differences,
+        kinks,
         gradient: gradient_error,
         outputs: outputs_error,
         stream: stream_error,
@@ -169,4 +224,95 @@ fn distance(a: &Array, b: &Array) -> Result<f64> {
     }
     let scale = b.iter().fold(1.0_f64, |most, x| most.max(x.abs()));
     Ok(a.iter().zip(&b).fold(0.0_f64, |most, (a, b)| most.max((a - b).abs())) / scale)
+}
+
+#[cfg(test)]
+mod tests {
+    use rondeau::custom_jvp;
+
+    use super::*;
+    use crate::OwnCell;
+
+    /// A cell whose new state is a function of its input and state.
+    #[derive(Clone, Tree)]
+    struct Made<const WHICH: usize> {
+        weight: Array,
+        bias: Array,
+    }
+
+    /// Sums of `relu`, `|x|` and `max`.
+    const KINKS: usize = 0;
+    /// `tanh` with a rule that says too much.
+    const WRONG: usize = 1;
+    /// Both.
+    const WRONG_AT_KINKS: usize = 2;
+    /// With a number that is always single.
+    const SINGLE: usize = 3;
+
+    impl<const WHICH: usize> Cell for Made<WHICH> {
+        type Carry = Array;
+
+        /// Always single.
+        fn initial_carry(&self) -> Array {
+            Array::zeros(self.bias.shape())
+        }
+
+        fn step(&self, h: &Array, x: &Array) -> (Array, Array) {
+            let u = self.weight.dot(x) + h;
+            let kinked = |u: &Array| u.relu() - u.abs() * 0.5 + u.maximum(&self.bias * 2.0);
+            let tanh = custom_jvp(
+                |u: &Array| u.tanh(),
+                |(u,): &(Array,), (du,): &(Array,)| (u.tanh(), du * (1.001 - u.tanh().square())),
+            );
+            let h = match WHICH {
+                KINKS => kinked(&(u + &self.bias)),
+                WRONG => tanh.apply(&u) + &self.bias,
+                SINGLE => u + Array::from(1.0_f32),
+                _ => tanh.apply(&kinked(&(u + &self.bias))),
+            };
+            (h.clone(), h)
+        }
+    }
+
+    impl<const WHICH: usize> OwnCell for Made<WHICH> {
+        const NAME: &'static str = "made";
+
+        /// So small that at many steps a difference is longer than the way to a kink.
+        fn init(key: &Array, input: usize, hidden: usize) -> Self {
+            let weight = random::normal(key, [hidden, input]) * 0.002;
+            Made { weight, bias: Array::zeros([hidden]) }
+        }
+    }
+
+    fn found<const WHICH: usize>(seed: u64) -> Found {
+        let cells = Cells::of_the_library().with::<Made<WHICH>>();
+        checked(&cells.get("made").unwrap(), seed).unwrap()
+    }
+
+    #[test]
+    fn a_cell_with_kinks_is_right() {
+        for seed in 0..4 {
+            let found = found::<{ KINKS }>(seed);
+            assert!(found.good && found.kinks > 0, "{found:?}");
+            assert!(found.line().ends_with("  kink\n"), "{}", found.line());
+        }
+    }
+
+    #[test]
+    fn a_cell_that_is_always_single_is_told() {
+        let cells = Cells::of_the_library().with::<Made<SINGLE>>();
+        let args = Check { cells: vec!["made".to_owned()], seed: 0, json: false };
+        let error = run(&cells, &args).unwrap_err().to_string();
+        assert!(error.contains("f64") && error.contains("`.to(x.dtype())`"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_rule_is_found() {
+        let wrong =
+            [found::<{ WRONG }>(0), found::<{ WRONG_AT_KINKS }>(0), found::<{ WRONG_AT_KINKS }>(1)];
+        for found in wrong {
+            assert!(!found.good && found.differences > 1e-5, "{found:?}");
+            assert!(found.line().ends_with("  wrong\n"), "{}", found.line());
+        }
+    }
 }

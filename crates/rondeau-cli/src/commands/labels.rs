@@ -9,7 +9,7 @@ use rondeau::io::{Record, atomic};
 use rondeau::nn::{self, loss};
 use rondeau::optim::schedule::cosine;
 use rondeau::optim::{self, Ema, EmaState, Optimizer as _};
-use rondeau::train::{Ended, Rows, Trainer};
+use rondeau::train::{Rows, Trainer};
 use rondeau::{Array, Tree, jit, random, value_and_grad_aux, where_};
 use serde::Serialize;
 use serde_json::json;
@@ -22,7 +22,7 @@ use crate::data::{DataError, Scale};
 use crate::interrupt;
 use crate::model::{Inputs, Model, Optimizer, OptimizerState, Weights, key_of, optimizer};
 use crate::progress::{Plan, Progress};
-use crate::report::network_name;
+use crate::report::{Stopped, network_name};
 use crate::weights::{Card, Pooling, Task, WEIGHTS, encode};
 
 /// The files of a run, but for the logs.
@@ -218,7 +218,7 @@ struct Outcome {
     classes: usize,
     sequences: Sizes,
     epochs: usize,
-    stopped: &'static str,
+    stopped: Stopped,
     seconds: f64,
     /// Of the training sequences.
     train_accuracy: f64,
@@ -323,11 +323,8 @@ pub fn run(cells: &Cells, args: &Labels) -> Result<()> {
         .stop(interrupt::install("step")?);
     let trained = trainer.run(weights, start, &data).map_err(explained)?;
     let seconds = started.elapsed().as_secs_f64();
-    let stopped = match trained.ended {
-        Ended::Stopped => "interrupted",
-        _ => "all-epochs",
-    };
-    progress.finish(stopped);
+    let stopped = Stopped::from(trained.ended);
+    progress.finish(&stopped.to_string());
 
     let kept = &trained.params.mean;
     let classifier = Classifier::new(args.pooling);

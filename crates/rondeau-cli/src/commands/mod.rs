@@ -61,17 +61,43 @@ pub fn equip<'a, P: Tree + 'a, S: Tree + 'a, B: Tree + 'a, M: Tree + 'a>(
     Ok(trainer.checkpoints(checkpoints, every as u64))
 }
 
-/// A directory that cannot be written to.
+/// A directory that cannot be written to, or that another run uses.
 pub fn elsewhere(error: rondeau::Error) -> anyhow::Error {
-    anyhow!("{error}\nhelp: make room there, or write elsewhere (--out)")
+    let text = error.to_string();
+    match text.contains("\nhelp: ") {
+        true => anyhow!(text),
+        false => anyhow!("{text}\nhelp: make room there, or write elsewhere (--out)"),
+    }
 }
 
-/// A loss that is not finite has its way out on the command line.
+/// What goes wrong in training, with the way out on the command line: of a loss that is not finite,
+/// and of a checkpoint of another model.
 pub fn explained(error: rondeau::Error) -> anyhow::Error {
-    if error.kind() != ErrorKind::Range {
-        return error.into();
-    }
+    const MOST_SHOWN: usize = 4;
     let text = error.to_string();
-    let headline = text.lines().next().unwrap_or_default();
-    anyhow!("{headline}\nhelp: take smaller steps (--learning-rate)")
+    let mut lines = text.lines();
+    let headline = lines.next().unwrap_or_default();
+    match error.kind() {
+        // No step was taken before the first loss.
+        ErrorKind::Range if headline.contains(" after step 1, ") => anyhow!(
+            "{headline}\nhelp: the first weights give it: look in the cell for numbers that grow from \
+             step to step, and for logarithms, roots and quotients of what can be zero"
+        ),
+        ErrorKind::Range => anyhow!("{headline}\nhelp: take smaller steps (--learning-rate)"),
+        ErrorKind::Tree if headline.starts_with("the stored arrays do not fit") => {
+            let wrong: Vec<&str> = lines.take_while(|line| line.starts_with("  ")).collect();
+            let told = wrong.iter().take(MOST_SHOWN).map(|line| format!("{line}\n"));
+            let told = told.collect::<String>();
+            let more = match wrong.len().saturating_sub(MOST_SHOWN) {
+                0 => String::new(),
+                n => format!("  and {n} more\n"),
+            };
+            anyhow!(
+                "the checkpoint to go on from is of another model\n{told}{more}\
+                 help: --resume needs the options that the run began with; without it, or in another \
+                 directory (--out), a new run begins"
+            )
+        }
+        _ => error.into(),
+    }
 }

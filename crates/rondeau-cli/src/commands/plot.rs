@@ -9,7 +9,7 @@ use rondeau::io::atomic;
 use rondeau::ir::{Atom, Builder, Program, eval};
 use rondeau::nn::Cell;
 use rondeau::prim::{Prim, Unary};
-use rondeau::{Array, grad, jit, program, scan, tree};
+use rondeau::{Array, DType, grad, jit, program, scan, tree};
 use serde_json::json;
 
 use crate::args::Plot;
@@ -127,7 +127,12 @@ fn loss_svg(log: &Path, card: &Card, name: &str) -> Result<String> {
             (number(record.get(0)).unwrap_or(f64::NAN), number(record.get(i)).unwrap_or(f64::NAN))
         });
         let points = points.collect();
-        series.push(Series { name: name.replace('_', " "), points, stroke: Stroke::Strong });
+        // By the names that `train` gives them.
+        let name = match name.trim_end_matches("_loss") {
+            "loss" => "train".to_owned(),
+            name => name.replace('_', " "),
+        };
+        series.push(Series { name, points, stroke: Stroke::Strong });
     }
     let x = Axis { label: "epoch".to_owned(), kind: Kind::Counts };
     let unit = match card.task {
@@ -239,13 +244,10 @@ fn gates_svg(model: &Model, xs: &Array, shown: &str) -> Result<Option<String>> {
     Ok(Some(
         HeatMap {
             title: "Saturated gates".to_owned(),
-            subtitle: format!(
-                "{shown} · the part of each gate that is nearly 1, and, below zero, nearly 0; in \
-                 the order of the program"
-            ),
+            subtitle: format!("{shown} · the part that is nearly 1 or, below zero, nearly 0"),
             x: steps(),
             x_range: (1.0, xs.len() as f64),
-            y_label: "gate".to_owned(),
+            y_label: "gate, in the order of the program".to_owned(),
             row_names,
             rows,
             value_label: "part".to_owned(),
@@ -254,27 +256,45 @@ fn gates_svg(model: &Model, xs: &Array, shown: &str) -> Result<Option<String>> {
     ))
 }
 
+/// What is added to a carry; nothing to leaves without a gradient.
+type Added = Vec<Vec<Option<Array>>>;
+
+/// A function of each leaf of a carry.
+fn each_leaf<R>(carry: &Carry, mut f: impl FnMut(&Array) -> R) -> Vec<Vec<R>> {
+    carry.iter().map(|layer| layer.iter().map(&mut f).collect()).collect()
+}
+
 /// The norm of the gradient of the sum of the squares of the last output, by the carry at each step.
 fn gradient_svg(model: &Model, xs: &Array, shown: &str) -> Result<String> {
     let n_steps = xs.len();
-    // Zeros added to the carry before each step have the gradients of the carry there.
-    let zeros = tree::map(&model.initial_carry(), |leaf| {
-        Array::full([&[n_steps], leaf.shape()].concat(), 0.0_f32).to(leaf.dtype())
-    });
-    let last = |added: &Carry, model: &Model, xs: &Array| {
-        let step = |carry: &Carry, (x, added): &(Array, Carry)| {
-            let carry = tree::map2(carry, added, |carry, added| carry + added);
-            let carry = carry.expect("internal: both have the structure of the carry");
+    // Zeros added to the carry before each step have the gradients of the carry there. What counts,
+    // in whole numbers, has none.
+    let zeros = |leaf: &Array| {
+        let shape = [&[n_steps], leaf.shape()].concat();
+        leaf.dtype().is_float().then(|| Array::full(shape, 0.0_f32).to(leaf.dtype()))
+    };
+    let zeros: Added = each_leaf(&model.initial_carry(), zeros);
+    let last = |added: &Added, model: &Model, xs: &Array| {
+        let step = |carry: &Carry, (x, added): &(Array, Added)| {
+            let mut added = added.iter().flatten();
+            let carry = each_leaf(carry, |leaf| match added.next() {
+                Some(Some(added)) => leaf + added,
+                _ => leaf.clone(),
+            });
             model.output(&carry, x)
         };
         let (_, outputs) = scan(step, &model.initial_carry(), &(xs.clone(), added.clone()));
         outputs.at(-1).square().sum()
     };
-    let gradient = jit(grad(last)).call(&zeros, model, xs)?;
+    let gradient = match tree::leaves(&zeros).is_empty() {
+        true => zeros.clone(),
+        false => jit(grad(last)).call(&zeros, model, xs)?,
+    };
     let mut squares = vec![0.0_f64; n_steps];
     for leaf in tree::leaves(&gradient) {
-        let values: Vec<f32> = leaf.to_vec()?;
-        for (square, row) in squares.iter_mut().zip(values.chunks(values.len() / n_steps)) {
+        let values: Vec<f32> = leaf.to(DType::F32).to_vec()?;
+        let n = (values.len() / n_steps).max(1);
+        for (square, row) in squares.iter_mut().zip(values.chunks(n)) {
             *square += row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
         }
     }

@@ -88,8 +88,7 @@ fn train(
     let fitted = network.train(data, schedule, &args.common, &mut progress, stop)?;
     let why = match fitted.stopped {
         Stopped::NoProgress => format!("stopped: no better for {} epochs", args.patience),
-        Stopped::AllEpochs => "all epochs are done".to_owned(),
-        Stopped::Interrupted => "stopped by Ctrl-C".to_owned(),
+        other => other.to_string(),
     };
     progress.finish(&format!(
         "{why}; the weights are those of epoch {} of {}",

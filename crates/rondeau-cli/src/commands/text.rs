@@ -11,7 +11,7 @@ use rondeau::io::{Record, atomic};
 use rondeau::nn::{self, Cell, loss};
 use rondeau::optim::schedule::warmup_cosine;
 use rondeau::optim::{self, Optimizer as _};
-use rondeau::train::{Data, Ended, Epoch, Trainer};
+use rondeau::train::{Data, Epoch, Trainer};
 use rondeau::{Array, jit, random, tree, value_and_grad_aux, where_};
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ use crate::commands::{elsewhere, equip, explained};
 use crate::interrupt;
 use crate::model::{Carry, Inputs, Model, Optimizer, OptimizerState, key_of, optimizer};
 use crate::progress::{Plan, Progress};
-use crate::report::network_name;
+use crate::report::{Stopped, network_name};
 use crate::weights::{Card, Task, WEIGHTS, encode, load};
 
 /// The files of a run, but for the log.
@@ -238,7 +238,7 @@ struct Outcome {
     characters: Sizes,
     epochs: usize,
     best_epoch: u64,
-    stopped: &'static str,
+    stopped: Stopped,
     seconds: f64,
     /// Of the last part of the text, with the weights that are kept.
     bits_per_character: f64,
@@ -326,11 +326,11 @@ pub fn run(cells: &Cells, args: &Text) -> Result<()> {
         .stop(interrupt::install("step")?);
     let trained = trainer.run(model, start, &streams).map_err(explained)?;
     let seconds = started.elapsed().as_secs_f64();
-    let stopped = match trained.ended {
-        Ended::Stopped => "interrupted",
-        _ => "all-epochs",
-    };
-    progress.finish(&format!("{stopped}; the weights are those of epoch {}", trained.best_epoch));
+    let stopped = Stopped::from(trained.ended);
+    progress.finish(&match trained.best_epoch {
+        0 => stopped.to_string(),
+        epoch => format!("{stopped}; the weights are those of epoch {epoch}"),
+    });
 
     // A run that is stopped before its first epoch ends has no best one.
     let kept = if trained.best_epoch == 0 { &trained.params } else { &trained.best };
@@ -424,7 +424,12 @@ pub struct Judged {
 pub fn judged(model: &Model, symbols: &Symbols, path: &Path) -> Result<Judged> {
     let text = read(path)?;
     let numbers = symbols.numbers(&text)?;
-    ensure!(numbers.len() >= 2, "{} characters are too few", numbers.len());
+    ensure!(
+        numbers.len() >= 2,
+        "{}: {} characters are too few\nhelp: take a text of at least 2",
+        path.display(),
+        numbers.len()
+    );
     let bits_per_character = Judge::of(&numbers, 64.min(numbers.len())).bits(model)?;
     Ok(Judged { characters: numbers.len(), bits_per_character })
 }

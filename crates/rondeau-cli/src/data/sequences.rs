@@ -119,9 +119,18 @@ impl Sequences {
     fn csv(name: &str, bytes: &[u8]) -> Result<Sequences, DataError> {
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
         let refused = |error: csv::Error| {
-            DataError::whole(name, error.to_string(), "a CSV file in UTF-8 is needed")
+            let line = error.position().map_or(1, csv::Position::line);
+            let headline = match error.kind() {
+                csv::ErrorKind::Utf8 { .. } => format!("line {line} is not UTF-8"),
+                _ => error.to_string(),
+            };
+            DataError::whole(name, headline, "a CSV file in UTF-8 is needed")
         };
         let header = reader.headers().map_err(refused)?.clone();
+        if header.is_empty() {
+            let help = "the first line names the columns";
+            return Err(DataError::whole(name, "the file is empty", help));
+        }
         let column = |wanted: &str| header.iter().position(|field| field.trim() == wanted);
         let Some(sequence) = column("sequence") else {
             let help = "give all rows of a sequence the same value in such a column";

@@ -151,6 +151,7 @@ fn a_run_that_is_stopped_goes_on_with_the_same_bits() {
     let (run, rest) = place.interrupted(&args, "epoch   1/100");
     let told = json(&run.good());
     assert_eq!(told["stopped"], "interrupted", "{rest}");
+    assert!(rest.contains("stopped by Ctrl-C, and --resume goes on ("), "{rest}");
     let parted = place.labels(&format!("{options} --out parted --resume")).good();
     assert_eq!(json(&parted)["epochs"], 100);
     let [whole, parted] = ["whole", "parted"].map(|out| place.files(out));
@@ -222,6 +223,17 @@ fn shells_and_manuals_know_every_command() {
     place.run("man --out pages").good();
     let pages = place.files("pages");
     assert!(pages.contains_key("rondeau-train-labels.1") && pages.len() > 15, "{:?}", pages.keys());
+    let page = String::from_utf8_lossy(&pages["rondeau-train-labels.1"]);
+    // Examples are not filled into paragraphs.
+    let examples =
+        ".SH EXAMPLES\n.nf\n\\&  rondeau train labels JapaneseVowels_TRAIN.ts \\-\\-test ";
+    assert!(page.contains(examples) && page.ends_with(".fi\n"), "{page}");
+    // Whatever a page refers to is there.
+    let main = String::from_utf8_lossy(&pages["rondeau.1"]);
+    let named = main.lines().filter_map(|line| line.strip_suffix("(1)"));
+    for name in named.map(|name| name.replace('\\', "")) {
+        assert!(pages.contains_key(&format!("{name}.1")), "{name} in {main}");
+    }
 }
 
 #[test]
@@ -235,6 +247,7 @@ fn mistakes_with_models_are_told() {
     fs::write(place.path().join("binary.txt"), b"ab\xff").unwrap();
     place.write("none.csv", "a,b\n1,2\n");
     place.write("one.csv", "sequence,label,a\n1,x,1\n2,x,2\n");
+    place.write("empty", "");
     place.write("other.csv", "sequence,label,x,y\n1,left,1,2\n");
     place.write("typo.toml", "hiden = 3\n");
     place.write("type.toml", "hidden = 'many'\n");
@@ -245,12 +258,16 @@ fn mistakes_with_models_are_told() {
         "train text binary.txt",
         "train text a.txt --length 1500",
         "train text a.txt --cell transformer",
+        "train text empty",
         "train labels none.csv",
+        "train labels empty",
+        "train labels binary.txt",
         "train labels one.csv",
         "train labels train.ts --test other.csv",
         "train labels train.ts --test one.csv",
         "train labels train.ts --hold-out 20 --test test.ts",
         "train labels train.ts --resume --out labels --batch 3",
+        "train labels train.ts --resume --out labels --batch 8 --hidden 7",
         "train text a.txt --config typo.toml",
         "train text a.txt --config type.toml",
         "train text a.txt --config syntax.toml",
@@ -259,10 +276,15 @@ fn mistakes_with_models_are_told() {
         "generate labels",
         "generate text --prompt ä",
         "generate text --temperature -1",
+        "generate text --seed 99999999999999999999",
         "predict text other.txt",
+        "predict text empty",
         "predict labels one.csv",
         "summary none",
         "summary labels --hidden 3",
+        "summary --hidden -3",
+        "import one.csv --from torch --cell gru -o a.npz",
+        "import labels/weights.safetensors --from torch --cell gru -o a.npz",
         "program --pass none",
         "check transformer",
         "plot none",

@@ -205,11 +205,12 @@ fn rust_runs(dir: &Path, cases: &[Case]) {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let compile = |file: &str, edition: &str, args: &[&str]| {
         let mut command = Command::new(&rustc);
-        command.current_dir(dir).args(["--edition", edition, "-Awarnings", file]).args(args);
+        command.current_dir(dir).args(["--edition", edition, file]).args(args);
         run(&mut command, file);
     };
-    compile("models.rs", "2021", &["--crate-type", "lib", "-Cdebug-assertions=on"]);
-    compile("main.rs", "2024", &["--extern", "models=libmodels.rlib"]);
+    let lib = ["--crate-type", "lib", "-Cdebug-assertions=on", "-Dwarnings"];
+    compile("models.rs", "2021", &lib);
+    compile("main.rs", "2024", &["--extern", "models=libmodels.rlib", "-Awarnings"]);
     check(cases, &run(&mut Command::new(dir.join("main")), "main"), "Rust");
 }
 

@@ -373,7 +373,7 @@ pub fn fori_loop<C: Tree>(
 /// The result carries an [`Error`] if the branches return different types, or the predicate is
 /// not one truth value.
 /// # Source
-/// `jax.lax.cond`. To choose per element, see [`select`](crate::Array::select).
+/// `jax.lax.cond`. To choose per element, see [`where_`](crate::where_).
 /// # Examples
 /// ```
 /// use rondeau::{Array, cond};

@@ -562,7 +562,7 @@ fn values_that_leave() {
     assert_snapshot!(err(jit(reads).call(&one())), @r"
     `item` needs a value, and this array has none yet
       it is a variable of type f32[] of the program being traced
-    help: use `select` or `cond` to choose by data, or read values outside the function
+    help: use `where_` or `cond` to choose by data, or read values outside the function
       at this line
     ");
     let counts = |n: &Array| match n.to_vec::<i32>() {
@@ -572,7 +572,7 @@ fn values_that_leave() {
     assert_snapshot!(err(jit(counts).call(&Array::from(3))), @r"
     `to_vec` needs a value, and this array has none yet
       it is a variable of type i32[] of the program being traced
-    help: use `select` or `cond` to choose by data, or read values outside the function
+    help: use `where_` or `cond` to choose by data, or read values outside the function
       at this line
     ");
 }
@@ -595,7 +595,7 @@ fn variables_that_leave() {
     assert_snapshot!(err(kept.item::<f32>()), @r"
     `item` needs a value, and this array has none yet
       it is a variable of type f32[] of the program being traced
-    help: use `select` or `cond` to choose by data, or read values outside the function
+    help: use `where_` or `cond` to choose by data, or read values outside the function
       at this line
     ");
     assert_snapshot!(err(jit(|x: &Array| x + &kept).call(&one())), @r"
@@ -787,13 +787,13 @@ fn decisions() {
     assert_snapshot!(of(&cond(zeros(&[2]).gt(0.0), |x| x.clone(), |x| x + 1.0, &x)), @r"
     `cond` needs one truth value to decide by
       got bool[2]
-    help: compare numbers, for example with `.gt(0.0)`; reduce many values with `.all()` or `.any()`, or choose per element with `select`
+    help: compare numbers, for example with `.gt(0.0)`; reduce many values with `.all()` or `.any()`, or choose per element with `where_`
       at this line
     ");
     assert_snapshot!(of(&cond(&x, |x| x.clone(), |x| x + 1.0, &x)), @r"
     `cond` needs one truth value to decide by
       got f32[]
-    help: compare numbers, for example with `.gt(0.0)`; reduce many values with `.all()` or `.any()`, or choose per element with `select`
+    help: compare numbers, for example with `.gt(0.0)`; reduce many values with `.all()` or `.any()`, or choose per element with `where_`
       at this line
     ");
     assert_snapshot!(of(&switch(1.0, &[&|x: &Array| x.clone()], &x)), @r"
@@ -814,7 +814,7 @@ fn decisions() {
     assert_snapshot!(of(&while_loop(|c| c.clone(), |c| c.clone(), &x)), @r"
     `while_loop` needs one truth value to decide by
       got f32[]
-    help: compare numbers, for example with `.gt(0.0)`; reduce many values with `.all()` or `.any()`, or choose per element with `select`
+    help: compare numbers, for example with `.gt(0.0)`; reduce many values with `.all()` or `.any()`, or choose per element with `where_`
       at this line
     ");
     assert_snapshot!(of(&fori_loop(0.0, 3, |_, c| c.clone(), &x)), @r"

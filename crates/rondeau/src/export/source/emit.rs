@@ -477,6 +477,7 @@ fn with_axis(outer: &[String], axis: usize, i: &str) -> Vec<String> {
 }
 
 fn if_(lang: Lang, condition: &str) -> String {
+    let condition = bare(condition);
     match lang {
         Lang::Rust => format!("if {condition}"),
         Lang::C => format!("if ({condition})"),

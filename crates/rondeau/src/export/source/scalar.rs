@@ -1,6 +1,6 @@
 //! Elementwise primitives as expressions. Every result can stand in any expression.
 
-use super::{Lang, math};
+use super::{Lang, bare, math};
 use crate::buffer::{DType, Scalar};
 use crate::prim::{Binary, Prim, Unary};
 
@@ -47,6 +47,7 @@ fn call(lang: Lang, name: &str, dtype: DType, args: &[&str]) -> String {
         }
         _ => None,
     };
+    let args: Vec<&str> = args.iter().map(|arg| bare(arg)).collect();
     let args = args.join(", ");
     match libm.filter(|_| lang == Lang::C) {
         Some(name) if dtype == DType::F32 => format!("{name}f({args})"),
@@ -92,7 +93,7 @@ fn unary(lang: Lang, op: Unary, dtype: DType, x: &str) -> String {
         }
         Unary::Erf => f("erf"),
         Unary::ErfInv => f("erf_inv"),
-        Unary::IntegerPow(n) => format!("powi_{}({x}, {n})", dtype.name()),
+        Unary::IntegerPow(n) => format!("powi_{}({}, {n})", dtype.name(), bare(x)),
         Unary::Not if dtype == DType::Bool || lang == Lang::Rust => format!("(!{x})"),
         Unary::Not => format!("(~{x})"),
         Unary::IsFinite if lang == Lang::Rust => format!("{x}.is_finite()"),
@@ -106,7 +107,7 @@ fn binary(lang: Lang, op: Binary, dtype: DType, x: &str, y: &str) -> String {
     let signed = dtype == DType::I32;
     // Integers wrap.
     let arithmetic = |op: &str, method: &str| match lang {
-        Lang::Rust if dtype.is_integer() => format!("{x}.{method}({y})"),
+        Lang::Rust if dtype.is_integer() => format!("{x}.{method}({})", bare(y)),
         Lang::C if signed => format!("(int32_t)((uint32_t){x} {op} (uint32_t){y})"),
         Lang::Rust | Lang::C => infix(op),
     };
@@ -202,7 +203,10 @@ pub(super) fn expression(
         Prim::Unary(op) => unary(lang, *op, dtypes[0], &x[0]),
         Prim::Binary(op) => binary(lang, *op, dtypes[0], &x[0], &x[1]),
         Prim::Select(_) => match lang {
-            Lang::Rust => format!("(if {} {{ {} }} else {{ {} }})", x[0], x[1], x[2]),
+            Lang::Rust => {
+                let [test, x, y] = [&x[0], &x[1], &x[2]].map(|x| bare(x));
+                format!("(if {test} {{ {x} }} else {{ {y} }})")
+            }
             Lang::C => format!("({} ? {} : {})", x[0], x[1], x[2]),
         },
         Prim::Convert(to) => convert(lang, dtypes[0], to.dtype, &x[0]),

@@ -1,5 +1,6 @@
 //! Where a value is while generated code runs: part of an array, by strides, or one number.
 
+use super::bare;
 use crate::buffer::{DType, Scalar};
 
 /// Part of an array: index `i` is at `offset + Σ terms + Σ strides[k]·i[k]`.
@@ -87,6 +88,7 @@ impl View {
         if self.offset > 0 || plus.is_empty() {
             plus.insert(0, self.offset.to_string());
         }
-        format!("{}[{}{minus}]", self.base, plus.join(" + "))
+        let index = plus.join(" + ") + &minus;
+        format!("{}[{}]", self.base, bare(&index))
     }
 }

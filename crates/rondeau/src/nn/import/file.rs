@@ -86,7 +86,6 @@ impl Framework {
     /// let Err(error) = Framework::Torch.cells(Kind::Lstm, &weights, "rnn.") else { panic!() };
     /// assert!(error.to_string().contains("rnn.weight_ih_l0 is f32[24,3] and must be [32,3]"));
     /// ```
-    #[track_caller]
     pub fn cells(self, kind: Kind, weights: &Weights, prefix: &str) -> Result<Vec<Imported>> {
         let given = Given { framework: self, kind, weights, prefix };
         match self {
@@ -116,10 +115,10 @@ fn one(cell: impl Into<Imported>) -> Result<Vec<Imported>> {
 }
 
 impl Given<'_> {
-    #[track_caller]
+    /// A mistake of a file: no line of a program is at fault.
     fn fault(&self, fault: String) -> Error {
         let what = format!("a {:?} of {:?}", self.kind, self.framework);
-        Error::weights(&what, &[fault]).at(std::panic::Location::caller())
+        Error::weights(&what, &[fault])
     }
 
     fn none<T>(&self) -> Result<T> {
