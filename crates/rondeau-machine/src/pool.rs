@@ -217,22 +217,22 @@ mod tests {
 
     #[test]
     fn callers_at_the_same_time_and_inside_of_each_other_do_not_wait_for_each_other() {
-        thread::scope(|scope| {
-            for t in 0..8usize {
-                scope.spawn(move || {
-                    for round in 0..500 {
-                        let sums: Vec<AtomicUsize> = (0..4).map(|_| AtomicUsize::new(0)).collect();
-                        run(4, &|i| {
-                            run(3, &|j| {
-                                sums[i].fetch_add(t * round + j, Ordering::Relaxed);
-                            });
-                        });
-                        for sum in &sums {
-                            assert_eq!(sum.load(Ordering::Relaxed), 3 * t * round + 3);
-                        }
-                    }
+        let call = |t: usize| {
+            for round in 0..500 {
+                let sums: Vec<AtomicUsize> = (0..4).map(|_| AtomicUsize::new(0)).collect();
+                run(4, &|i| {
+                    run(3, &|j| {
+                        sums[i].fetch_add(t * round + j, Ordering::Relaxed);
+                    });
                 });
+                for sum in &sums {
+                    assert_eq!(sum.load(Ordering::Relaxed), 3 * t * round + 3);
+                }
             }
+        };
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|t| scope.spawn(move || call(t))).collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
     }
 

@@ -467,8 +467,8 @@ fn rows_of_a_recurrence_run_side_by_side() {
 fn calls_from_many_threads_share_the_pool() {
     let s = recurrence(4, 9, 16, 20);
     std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| (0..20).for_each(|_| s.compare(&EVERYWHERE[2..])));
-        }
+        let call = || (0..20).for_each(|_| s.compare(&EVERYWHERE[2..]));
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(call)).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
 }

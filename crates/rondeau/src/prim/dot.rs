@@ -67,8 +67,8 @@ impl DotGeneral {
         free_axes(rank, self.contract(side), self.batch_axes(side))
     }
 
-    /// In which order terms are summed. A product whose sides both have free axes sums a chain, so
-    /// that its rows do not depend on how many of them are computed together; a product with a
+    /// In which order terms may be summed. A product whose sides both have free axes sums a chain,
+    /// so that its rows do not depend on how many of them are computed together; a product with a
     /// vector may be faster.
     pub(crate) fn order(n_free: [usize; 2]) -> Order {
         if n_free.contains(&0) { Order::Lanes } else { Order::Chain }
@@ -170,6 +170,13 @@ fn merged(shape: &[usize], strides: &[isize]) -> Option<isize> {
     Some(merged.map_or(1, |(inner, _)| inner))
 }
 
+/// Whether the contracted axes are innermost if an operand of the shape is row-major.
+fn has_rows(shape: &Shape, contract: &[usize]) -> bool {
+    let all = shape.strides();
+    let strides: Vec<isize> = contract.iter().map(|&axis| all[axis]).collect();
+    merged(&sizes(shape, contract), &strides) == Some(1)
+}
+
 /// A batch of matrices in memory.
 struct Matrices {
     buffer: Buffer,
@@ -182,28 +189,42 @@ impl Matrices {
     /// `x` as matrices whose rows and columns run over two groups of axes. Copies only if a group
     /// cannot be walked with one stride.
     fn new(x: &Buffer, batch: &[usize], rows: &[usize], cols: &[usize]) -> Matrices {
-        let order = [batch, rows, cols].concat();
-        let view = x.transpose(&order);
-        let (first, second) = (batch.len(), batch.len() + rows.len());
-        let split = |view: &Buffer| {
-            if view.shape().count() == 0 {
-                return Some((0, 0));
-            }
-            let (shape, strides) = (view.shape(), view.strides());
-            let row = merged(&shape[first..second], &strides[first..second])?;
-            let col = merged(&shape[second..], &strides[second..])?;
-            Some((row, col))
+        let view = x.transpose(&[batch, rows, cols].concat());
+        let groups = [batch.len(), batch.len() + rows.len()];
+        Matrices::of(&view, groups).unwrap_or_else(|| Matrices::dense(&view, groups))
+    }
+
+    /// As [`new`](Matrices::new), with rows that are contiguous. Copies if they are not.
+    fn with_rows(x: &Buffer, batch: &[usize], rows: &[usize], cols: &[usize]) -> Matrices {
+        let view = x.transpose(&[batch, rows, cols].concat());
+        let groups = [batch.len(), batch.len() + rows.len()];
+        let found = Matrices::of(&view, groups).filter(|matrices| matrices.col == 1);
+        found.unwrap_or_else(|| Matrices::dense(&view, groups))
+    }
+
+    /// A view whose axes are in the order batch, rows, columns, of which the last two begin where
+    /// `groups` say; `None` if one of them cannot be walked with one stride.
+    fn of(view: &Buffer, groups: [usize; 2]) -> Option<Matrices> {
+        let [first, second] = groups;
+        let (shape, strides) = (view.shape(), view.strides());
+        let (row, col) = match shape.count() {
+            0 => (0, 0),
+            _ => (
+                merged(&shape[first..second], &strides[first..second])?,
+                merged(&shape[second..], &strides[second..])?,
+            ),
         };
-        let (buffer, (row, col)) = match split(&view) {
-            Some(strides) => (view, strides),
-            None => {
-                let dense = view.to_dense();
-                let strides = split(&dense).expect("internal: row-major axes merge");
-                (dense, strides)
-            }
-        };
-        let batch = buffer.strides()[..first].to_vec();
-        Matrices { buffer, batch, row, col }
+        Some(Matrices { buffer: view.clone(), batch: strides[..first].to_vec(), row, col })
+    }
+
+    /// As [`of`](Matrices::of), copied if the view is not row-major.
+    fn dense(view: &Buffer, groups: [usize; 2]) -> Matrices {
+        Matrices::of(&view.to_dense(), groups).expect("internal: row-major axes merge")
+    }
+
+    /// The same matrices with rows and columns exchanged.
+    fn transposed(self) -> Matrices {
+        Matrices { row: self.col, col: self.row, ..self }
     }
 }
 
@@ -320,10 +341,24 @@ impl Rules for DotGeneral {
         let (rows, cols) = (sizes(x.shape(), &left_free), sizes(y.shape(), &right_free));
         let inner: usize = sizes(x.shape(), &self.lhs_contract).iter().product();
         let mkn = [rows.iter().product(), inner, cols.iter().product()];
-        let left = Matrices::new(x, &self.lhs_batch, &left_free, &self.lhs_contract);
-        let right = Matrices::new(y, &self.rhs_batch, &self.rhs_contract, &right_free);
         let shape: Shape = [batch.as_slice(), &rows, &cols].concat().into();
+        // Whether a vector meets rows that would be contiguous in a row-major matrix decides the
+        // order, not how this matrix lies: equal operands give equal bits.
         let order = DotGeneral::order([left_free.len(), right_free.len()]);
+        let (matrix, contract) =
+            if mkn[2] == 1 { (x, &self.lhs_contract) } else { (y, &self.rhs_contract) };
+        let order = if has_rows(matrix.shape(), contract) { order } else { Order::Chain };
+        let (lhs, rhs) = (&self.lhs_contract, &self.rhs_contract);
+        let left = match (order, mkn[2]) {
+            (Order::Lanes, 1) => Matrices::with_rows(x, &self.lhs_batch, &left_free, lhs),
+            _ => Matrices::new(x, &self.lhs_batch, &left_free, lhs),
+        };
+        let right = match (order, mkn[2]) {
+            (Order::Lanes, 2..) => {
+                Matrices::with_rows(y, &self.rhs_batch, &right_free, rhs).transposed()
+            }
+            _ => Matrices::new(y, &self.rhs_batch, rhs, &right_free),
+        };
         vec![match x.dtype() {
             DType::F32 => Buffer::new(
                 shape,
@@ -592,6 +627,30 @@ mod tests {
                 Buffer::new(shape, numbers(&mut seed, count))
             };
             check(&prim, &buffer(shape(&left)), &buffer(shape(&right)));
+        }
+    }
+
+    #[test]
+    fn the_order_of_a_sum_does_not_depend_on_the_layout() {
+        let prim = |left: usize, right: usize| DotGeneral {
+            lhs_contract: vec![left],
+            rhs_contract: vec![right],
+            lhs_batch: vec![],
+            rhs_batch: vec![],
+        };
+        let numbers = |shape: &[usize]| {
+            let value = |i: usize| 1.0 / (i as f32 + 0.7);
+            Buffer::new(shape, (0..shape.iter().product()).map(value).collect())
+        };
+        let turned = |x: &Buffer| x.transpose(&[1, 0]).to_dense().transpose(&[1, 0]);
+        for (contract, shape) in [(0, [100, 7]), (1, [7, 100]), (0, [100, 1]), (1, [1, 100])] {
+            let (x, v) = (numbers(&shape), numbers(&[100]));
+            let y = turned(&x);
+            let of = |prim: DotGeneral, left: &Buffer, right: &Buffer| {
+                prim.eval(&[left.clone(), right.clone()]).remove(0)
+            };
+            assert!(of(prim(contract, 0), &x, &v).same(&of(prim(contract, 0), &y, &v)));
+            assert!(of(prim(0, contract), &v, &x).same(&of(prim(0, contract), &v, &y)));
         }
     }
 

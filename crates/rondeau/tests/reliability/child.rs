@@ -77,6 +77,12 @@ impl Process {
     }
 }
 
+/// Does nothing for some tens of nanoseconds a round. It keeps the processor: to give it away would
+/// take a thousand times as long on a busy machine.
+pub(crate) fn idle(n_rounds: usize) {
+    (0..n_rounds).for_each(|_| std::hint::spin_loop());
+}
+
 /// In a child, what it is for; nothing in the tests themselves.
 #[test]
 fn acts() {

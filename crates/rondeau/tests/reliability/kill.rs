@@ -6,7 +6,7 @@ use std::path::Path;
 use rondeau::Array;
 use rondeau::io::{Checkpoints, Record, safetensors};
 
-use crate::child::{Process, Role};
+use crate::child::{Process, Role, idle};
 use crate::harness::{Rng, Tally, count};
 
 const N_NUMBERS: usize = 50_000;
@@ -48,9 +48,7 @@ fn saving_survives_kill() {
             safe = process.number().unwrap();
         }
         // Somewhere in the next save.
-        for _ in 0..rng.below(2000) {
-            std::thread::yield_now();
-        }
+        idle(rng.below(200_000));
         safe = process.kill().unwrap_or(safe);
         let is_stray = |name: &str| name.ends_with(".tmp");
         n_mid += u64::from(names(dir.path()).iter().any(|name| is_stray(name)));

@@ -7,7 +7,7 @@ use rondeau::io::{Checkpoints, safetensors};
 use rondeau::train::{Ended, Observer, Rows, StepDone, Stop, Trained, Trainer};
 use rondeau::{Array, Tree, random, scan, tanh, tree, value_and_grad, vmap};
 
-use crate::child::{Process, Role};
+use crate::child::{Process, Role, idle};
 use crate::harness::{Rng, Tally, count};
 
 /// `h' = tanh(W·x + U·h + b)`, and a number read off the last state.
@@ -139,9 +139,7 @@ fn a_run_that_is_killed_ends_with_the_same_bits() {
             let mut process = Process::start(Role::Train, dir.path());
             let at = 1 + rng.below(N_STEPS as usize) as u64;
             while process.number().is_some_and(|step| step < at) {}
-            for _ in 0..rng.below(200) {
-                std::thread::yield_now();
-            }
+            idle(rng.below(20_000));
             process.kill();
             n_kills += 1;
         }

@@ -11,7 +11,7 @@ use rondeau::ir::{Aval, Builder, Program, eval};
 use rondeau::prim::{Binary, CallKind, Prim, Unary};
 use rondeau::transform;
 
-use super::compare::agree;
+use super::compare::{agree, same};
 use super::*;
 use crate::generate::{Rng, filled, values};
 
@@ -165,6 +165,17 @@ fn inferred_types_are_those_of_the_values() {
     over_examples("infer = eval", |case| {
         for inputs in case.points() {
             types(&case.program, &inputs)?;
+            case.checks += 1;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn the_layout_of_inputs_changes_no_bit() {
+    over_examples("layout", |case| {
+        for inputs in case.points() {
+            layouts(&case.program, &inputs)?;
             case.checks += 1;
         }
         Ok(())
@@ -387,7 +398,7 @@ fn a_checkpoint_changes_no_gradient() {
         let by = floats(&case.avals);
         let wrapped = checkpointed(&case.program);
         for inputs in case.points() {
-            equal(
+            same(
                 "the checkpoint",
                 &eval(&wrapped, &inputs),
                 &eval(&case.program, &inputs),

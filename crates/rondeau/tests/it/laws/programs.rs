@@ -95,10 +95,11 @@ fn over_programs(name: &str, law: impl Fn(&mut Case) -> Result<usize, String>) {
 }
 
 #[test]
-fn inferred_types_are_those_of_the_values() {
+fn inferred_types_are_those_of_the_values_and_layouts_change_no_bit() {
     over_programs("infer = eval", |case| {
         types(&case.program, &case.inputs)?;
-        Ok(1)
+        layouts(&case.program, &case.inputs)?;
+        Ok(2)
     });
 }
 
