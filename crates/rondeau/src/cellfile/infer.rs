@@ -671,11 +671,11 @@ impl<'a> Infer<'a> {
     /// A parameter that is named once and not declared, by a name that is a slip of the hand away
     /// from that of a value, is taken to be that value.
     fn misspelled(&self) -> Result<(), Fault> {
-        let values =
-            || self.values.iter().filter(|(name, _)| !self.param_places.contains_key(*name));
+        let is_param = |name: &String| self.param_places.contains_key(name);
+        let values: Vec<_> = self.values.iter().filter(|(name, _)| !is_param(name)).collect();
         for param in self.params.iter().filter(|param| !param.is_declared && param.n_uses == 1) {
-            if let Some((value, entry)) = values().find(|(name, _)| slipped(name, &param.name.text))
-            {
+            let mut near = values.iter().filter(|(name, _)| slipped(name, &param.name.text));
+            if let Some((value, entry)) = near.next() {
                 return Err(Fault::almost_value(&param.name, value, entry.origin));
             }
         }
