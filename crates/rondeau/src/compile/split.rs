@@ -206,8 +206,7 @@ impl Splitter<'_> {
             }
             let names: Vec<String> = stmts.iter().map(name).collect();
             let place = around.map_or(String::new(), |n| format!(" in each of {n} steps"));
-            self.notes
-                .push(format!("{n_parts} parts by {rows} rows{place}: {}", names.join(", ")));
+            self.notes.push(format!("{n_parts} parts by {rows} rows{place}: {}", names.join(", ")));
             let mut named = BTreeSet::new();
             for stmt in stmts {
                 stmt.views(&mut |view, _| {
