@@ -262,7 +262,7 @@ pub fn read(path: &Path) -> Result<Vec<Peer>> {
 }
 
 /// Programs of peers that are known by their file: the file, the peers in it.
-const KNOWN: [(&str, &[&str]); 8] = [
+const KNOWN: [(&str, &[&str]); 9] = [
     ("onednn_gru", &["onednn [w1 w2 w3 w4 w5] = {path} {w} {threads} {budget}"]),
     (
         "peers_py.py",
@@ -276,6 +276,15 @@ const KNOWN: [(&str, &[&str]); 8] = [
     (
         "peers_cells.py",
         &["jax [w8 w9] = {python} {path} {w} --budget {budget} ; --variant {variant}"],
+    ),
+    (
+        "peers_operators.py",
+        &[
+            "onnxruntime [w9f_rnn w9f_gru w9f_lstm w9f_peephole] = \
+             {python} {path} onnxruntime {w} --budget {budget}",
+            "torch [w9f_rnn w9f_gru-reset w9f_lstm w9f_projected w9g_rnn w9g_gru-reset w9g_lstm \
+             w9g_projected] = {python} {path} torch {w} --budget {budget}",
+        ],
     ),
     ("limit", &["limit [loop] = {path} {H} {B} {T}"]),
     // It runs the models that ONNX Runtime's program leaves behind.
