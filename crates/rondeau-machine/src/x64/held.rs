@@ -8,7 +8,7 @@ use super::Generator;
 use super::encode::{Asm, Isa, Mem, Op, RAX, Rm, Vec as Reg, Width};
 use super::frame::Streams;
 use super::map::width_for;
-use super::regs::{Setting, TAIL, VEX_TAIL, n_registers};
+use super::regs::{Setting, load_lanes, n_registers};
 use super::vir::{Block, Form, Ins, V};
 use crate::code::{Advance, Loop, Product, Stmt, Store, View};
 use crate::dag::DType;
@@ -22,13 +22,21 @@ pub(super) struct Held {
     pub(super) width: Width,
 }
 
+impl Held {
+    /// Whether it has all that a product reads of its source.
+    pub(super) fn is_source(&self, product: &Product) -> bool {
+        let has_all = product.depth <= self.cols;
+        is_vector(product) && has_all && same_place(&self.place, &product.source)
+    }
+}
+
 /// The register that holds it: the last one.
 pub(super) fn register(isa: Isa) -> Reg {
     Reg(n_registers(isa) - 1)
 }
 
 /// Whether two views start at the same element and go on alike through the loops.
-pub(super) fn same_place(a: &View, b: &View) -> bool {
+fn same_place(a: &View, b: &View) -> bool {
     (a.buffer, a.dtype, a.offset, &a.advance) == (b.buffer, b.dtype, b.offset, &b.advance)
 }
 
@@ -91,14 +99,7 @@ impl Generator<'_> {
         self.emit_tail(held.cols % lanes, false);
         self.asm.mov_load(RAX, Streams::slot(stream));
         let (mem, to) = (Mem::at(RAX, disp), register(self.asm.isa));
-        let (load, rm) = (Op::load(false), Rm::Mem(mem));
-        if held.cols == lanes {
-            return self.asm.op2(load, width, to, rm);
-        }
-        match self.asm.isa {
-            Isa::Evex => self.asm.op3_masked(load, width, to, Reg(0), rm, TAIL, true),
-            Isa::Vex => self.asm.op3(Op::mask_load(false), width, to, VEX_TAIL, rm),
-        }
+        load_lanes(&mut self.asm, false, width, to, mem, held.cols < lanes);
     }
 
     /// Emits the only block of a kernel with one row of `cols`, and holds what the next kernel wants of it.
@@ -144,7 +145,7 @@ impl Fours {
         let (n_fours, last) = (n.div_ceil(4) as u8, register(asm.isa));
         // The held vector makes place for the last of them.
         let first = last.0 + 1 - n_fours;
-        if n > held.cols || first < free {
+        if first < free {
             return None;
         }
         let wide = if held.width.bytes() > width.bytes() { held.width } else { width };

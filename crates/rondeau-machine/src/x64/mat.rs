@@ -7,9 +7,9 @@
 use super::Generator;
 use super::encode::{Asm, Gpr, If, Isa, Mem, Op, RAX, RCX, Rm, Vec as Reg, Width};
 use super::frame::{POINTERS, Pointers, SPILLS};
-use super::held::{Fours, Held, same_place};
+use super::held::{Fours, Held};
 use super::map::{Elementwise, Point, Port, form_of, is_wide, needed, width_for};
-use super::regs::{Setting, TAIL, VEX_TAIL, n_registers};
+use super::regs::{Setting, load_lanes, n_registers};
 use super::vir::{self, Block, Form, V};
 use crate::code::{Mat, View, Weights};
 use crate::dag::{DType, Node};
@@ -220,10 +220,7 @@ impl Generator<'_> {
                 Some(pass) => pass.products.push(i),
                 None => {
                     // In the first pass of the only tile: what follows may need the registers.
-                    let held = held.take().filter(|h| {
-                        let follows = by_k == shape.size as i32 || p.depth == 1;
-                        shape.is_vector(k) && follows && same_place(&h.place, &p.source)
-                    });
+                    let held = held.take().filter(|held| shape.is_vector(k) && held.is_source(p));
                     let products = vec![i];
                     passes.push(Pass { depth: p.depth, source, by_row, by_k, held, products });
                 }
@@ -627,10 +624,6 @@ fn load(asm: &mut Asm, shape: &Shape, reg: Reg, mem: Mem, form: Form, masked: bo
     let (width, wide) = (shape.width, shape.wide);
     match form {
         Form::One => asm.op2(Op::broadcast(wide), width, reg, Rm::Mem(mem)),
-        _ if !masked => asm.op2(Op::load(wide), width, reg, Rm::Mem(mem)),
-        _ if asm.isa == Isa::Evex => {
-            asm.op3_masked(Op::load(wide), width, reg, Reg(0), Rm::Mem(mem), TAIL, true);
-        }
-        _ => asm.op3(Op::mask_load(wide), width, reg, VEX_TAIL, Rm::Mem(mem)),
+        _ => load_lanes(asm, wide, width, reg, mem, masked),
     }
 }

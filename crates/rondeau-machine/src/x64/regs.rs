@@ -53,6 +53,22 @@ pub(super) fn emit(
     emitter.spilled
 }
 
+/// Emits the load of a vector, or of the lanes of its tail alone.
+pub(super) fn load_lanes(
+    asm: &mut Asm,
+    wide: bool,
+    width: Width,
+    reg: Reg,
+    mem: Mem,
+    masked: bool,
+) {
+    match asm.isa {
+        _ if !masked => asm.op2(Op::load(wide), width, reg, Rm::Mem(mem)),
+        Isa::Evex => asm.op3_masked(Op::load(wide), width, reg, Reg(0), Rm::Mem(mem), TAIL, true),
+        Isa::Vex => asm.op3(Op::mask_load(wide), width, reg, VEX_TAIL, Rm::Mem(mem)),
+    }
+}
+
 /// The number of vector registers; where there are no masks one is kept for the tail.
 pub(super) fn n_registers(isa: Isa) -> u8 {
     match isa {
@@ -470,11 +486,7 @@ impl<'a> Emitter<'a> {
         let mem = self.mem(at, element_scale(form, wide));
         match form {
             Form::One => self.asm.op2(Op::broadcast(wide), width, reg, Rm::Mem(mem)),
-            Form::Lanes if !at.masked => self.asm.op2(Op::load(wide), width, reg, Rm::Mem(mem)),
-            Form::Lanes if self.asm.isa == Isa::Evex => {
-                self.asm.op3_masked(Op::load(wide), width, reg, Reg(0), Rm::Mem(mem), TAIL, true)
-            }
-            Form::Lanes => self.asm.op3(Op::mask_load(wide), width, reg, VEX_TAIL, Rm::Mem(mem)),
+            Form::Lanes => load_lanes(self.asm, wide, width, reg, mem, at.masked),
             Form::Bytes | Form::OneByte => {
                 // Lanes whose byte is not 0.
                 let widen = Op::BYTES_TO_LANES;
