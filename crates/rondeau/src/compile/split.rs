@@ -111,10 +111,8 @@ impl Splitter<'_> {
         for (rows, least) in kinds_of_rows(&stmts[0], n_parts) {
             let n_parts = n_parts.min(rows.div_ceil(least));
             let cuts = Cuts { rows, n_parts, around, pitches: &HashMap::new() };
-            for n in [stmts.len(), cuts.n_with_rows(stmts), 1] {
-                if n > 0
-                    && let Some(parts) = self.parts(&stmts[..n], &cuts, &buffers)
-                {
+            for n in cuts.lengths(stmts) {
+                if let Some(parts) = self.parts(&stmts[..n], &cuts, &buffers) {
                     return Some((n, parts));
                 }
             }
@@ -127,10 +125,9 @@ impl Splitter<'_> {
         let Stmt::Loop(k) = stmt else { return None };
         let (mut body, mut rest, mut any) = (vec![], &k.body[..], false);
         while let Some(first) = rest.first() {
-            // A loop by itself, and others with all that follow it.
-            let n = rest.iter().skip(1).take_while(|stmt| !matches!(stmt, Stmt::Loop(_))).count();
-            let alike = if matches!(first, Stmt::Loop(_)) { &rest[..1] } else { &rest[..1 + n] };
-            let (n, stmt) = match self.together(alike, Some(k.n_steps), FIRST_NS) {
+            // A loop by itself, and others with all up to the next one.
+            let n = rest.iter().take_while(|stmt| !matches!(stmt, Stmt::Loop(_))).count().max(1);
+            let (n, stmt) = match self.together(&rest[..n], Some(k.n_steps), FIRST_NS) {
                 Some(cut) => {
                     any = true;
                     cut
@@ -235,11 +232,19 @@ impl Cuts<'_> {
         self.around.is_some() as usize
     }
 
-    /// How many statements at the front have such rows.
-    fn n_with_rows(&self, stmts: &[Stmt]) -> usize {
-        let Some(range) = ranges(self.rows, self.n_parts).into_iter().next() else { return 0 };
-        let mut cutter = Cutter::new(stmts, self.rows, range, false, self.pitches);
-        stmts.iter().take_while(|stmt| cutter.stmt(stmt, self.level()).is_some()).count()
+    /// How many statements at the front to try to cut together: all, those that have such rows each
+    /// by itself, and the first one.
+    fn lengths(&self, stmts: &[Stmt]) -> Vec<usize> {
+        let mut lengths = vec![stmts.len(), 1];
+        if stmts.len() > 2
+            && let Some(range) = ranges(self.rows, self.n_parts).into_iter().next()
+        {
+            let mut cutter = Cutter::new(stmts, self.rows, range, false, self.pitches);
+            let has_rows = |stmt: &&Stmt| cutter.stmt(stmt, self.level()).is_some();
+            lengths.insert(1, stmts.iter().take_while(has_rows).count().max(1));
+        }
+        lengths.dedup();
+        lengths
     }
 }
 
