@@ -59,10 +59,10 @@
 //! it can see to be disjoint. A `source` or `weights` must be disjoint from all stores of its kernel.
 //!
 //! Parts of a [`Stmt::Parallel`] run in any order and at the same time, each through all of its own loops; loops
-//! around it go on when all parts have ended. So
-//! what one part writes no other part may touch, in whichever steps the two are. `check` sees that where the
-//! bytes lie in ranges that do not overlap, or, of data laid out `[time, batch, hidden]`, in other rows of the
-//! batch: for a number of bytes `M`, such as `batch * hidden * 4`, in residues modulo `M` that do not overlap.
+//! around it go on when all parts have ended. So what one part writes no other part may touch, in whichever steps
+//! the two are. `check` sees that where the bytes lie in ranges that do not overlap, or, of data laid out `[time,
+//! batch, hidden]`, in other rows of the batch: for a number of bytes `M`, such as `batch * hidden * 4`, in
+//! residues modulo `M` that do not overlap.
 
 use std::sync::Arc;
 
@@ -213,6 +213,12 @@ pub enum Stmt {
 }
 
 impl Stmt {
+    /// The statement inside a loop for each of these numbers of steps, the first one outermost.
+    pub fn in_loops(self, n_steps: &[usize]) -> Stmt {
+        let wrap = |stmt, &n_steps: &usize| Stmt::Loop(Loop { n_steps, body: vec![stmt] });
+        n_steps.iter().rev().fold(self, wrap)
+    }
+
     /// Calls `f` with every view of the statement and of those inside it, and whether it is written.
     pub fn views<'a>(&'a self, f: &mut dyn FnMut(&'a View, bool)) {
         match self {

@@ -551,6 +551,11 @@ fn binary_number<T: Number + Bits>(op: Binary, a: u64, b: u64) -> u64 {
 pub(crate) struct Rng(pub(crate) u64);
 
 impl Rng {
+    /// The steps of up to two loops.
+    pub(crate) fn levels(&mut self) -> Vec<usize> {
+        (0..self.below(3)).map(|_| self.pick(&[1, 2, 3, 5])).collect()
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

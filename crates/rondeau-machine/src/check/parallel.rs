@@ -1,9 +1,10 @@
 //! Whether parts that run at the same time can meet.
 //!
 //! Each part goes through its loops at its own pace, so the question is about all bytes that a view touches in
-//! all steps. (Loops around the parts keep them in one step, and are taken as if they did not.) Two answers are "no": the bytes lie in ranges that do not overlap; or there is a modulus `M` for
-//! which their residues lie in ranges that do not overlap. The second is for rows of a batch in a layout
-//! `[time, batch, hidden]`: with `M` the bytes of a step, time disappears, and a row has its own residues.
+//! all steps. (Loops around the parts keep them in one step, and are taken as if they did not.) Two answers are
+//! "no": the bytes lie in ranges that do not overlap; or there is a modulus `M` for which their residues lie in
+//! ranges that do not overlap. The second is for rows of a batch in a layout `[time, batch, hidden]`: with `M` the
+//! bytes of a step, time disappears, and a row has its own residues.
 
 use super::{Access, CheckError, Checker, Space, Walk, advance_of, at, extent};
 use crate::code::{MAX_PARTS, Stmt};

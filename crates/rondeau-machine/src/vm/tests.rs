@@ -17,12 +17,9 @@ fn cases(n: u64, make: impl Fn(&mut Rng, &mut Sketch, &[usize]) -> Stmt) {
     for seed in 1..=n {
         let mut rng = Rng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let mut sketch = Sketch::default();
-        let levels: Vec<usize> = (0..rng.below(3)).map(|_| rng.pick(&[1, 2, 3, 5])).collect();
-        let mut stmt = make(&mut rng, &mut sketch, &levels);
-        for &n_steps in levels.iter().rev() {
-            stmt = Stmt::Loop(Loop { n_steps, body: vec![stmt] });
-        }
-        sketch.code.body.push(stmt);
+        let levels = rng.levels();
+        let stmt = make(&mut rng, &mut sketch, &levels);
+        sketch.code.body.push(stmt.in_loops(&levels));
         sketch.compare(&EVERYWHERE);
     }
 }
@@ -336,24 +333,13 @@ fn beside(n: u64, make: impl Fn(&mut Rng, &mut Sketch, &[usize]) -> Stmt) {
         let mut rng = Rng(seed.wrapping_mul(0xD134_2543_DE82_EF95));
         let mut sketch = Sketch::default();
         let mut parts = vec![];
-        let some_levels = |rng: &mut Rng| -> Vec<usize> {
-            (0..rng.below(3)).map(|_| rng.pick(&[1, 2, 3, 5])).collect()
-        };
-        let around = if seed % 2 == 0 { vec![] } else { some_levels(&mut rng) };
+        let around = if seed % 2 == 0 { vec![] } else { rng.levels() };
         for _ in 0..1 + rng.below(5) {
-            let own = some_levels(&mut rng);
-            let levels = [&around[..], &own].concat();
-            let mut stmt = make(&mut rng, &mut sketch, &levels);
-            for &n_steps in own.iter().rev() {
-                stmt = Stmt::Loop(Loop { n_steps, body: vec![stmt] });
-            }
-            parts.push(vec![stmt]);
+            let own = rng.levels();
+            let stmt = make(&mut rng, &mut sketch, &[&around[..], &own].concat());
+            parts.push(vec![stmt.in_loops(&own)]);
         }
-        let mut stmt = Stmt::Parallel(parts);
-        for &n_steps in around.iter().rev() {
-            stmt = Stmt::Loop(Loop { n_steps, body: vec![stmt] });
-        }
-        sketch.code.body.push(stmt);
+        sketch.code.body.push(Stmt::Parallel(parts).in_loops(&around));
         sketch.compare(&EVERYWHERE);
     }
 }

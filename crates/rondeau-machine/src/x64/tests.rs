@@ -13,12 +13,9 @@ fn cases(n: u64, make: impl Fn(&mut Rng, &mut Sketch, &[usize]) -> Stmt) {
     for seed in 1..=n {
         let mut rng = Rng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let mut sketch = Sketch::default();
-        let levels: Vec<usize> = (0..rng.below(3)).map(|_| rng.pick(&[1, 2, 3, 5])).collect();
-        let mut stmt = make(&mut rng, &mut sketch, &levels);
-        for &n_steps in levels.iter().rev() {
-            stmt = Stmt::Loop(Loop { n_steps, body: vec![stmt] });
-        }
-        sketch.code.body.push(stmt);
+        let levels = rng.levels();
+        let stmt = make(&mut rng, &mut sketch, &levels);
+        sketch.code.body.push(stmt.in_loops(&levels));
         sketch.compare(&NATIVE);
         let exe = crate::Executable::new(&sketch.code, Executor::Best).unwrap();
         n_emitted += exe.explain().starts_with("machine code") as u64;

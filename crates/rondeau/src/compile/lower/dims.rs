@@ -1,7 +1,7 @@
 //! The dimensions of statements: as few as their views allow, and loops for those beyond the most
 //! that a kernel has.
 
-use rondeau_machine::code::{Loop, MAX_DIMS, Map, Node, Reduce, Stmt, View};
+use rondeau_machine::code::{MAX_DIMS, Map, Node, Reduce, Stmt, View};
 
 use super::Lowerer;
 
@@ -31,7 +31,7 @@ impl Lowerer {
         for view in views {
             step_by_loops(view, n_loops, level);
         }
-        self.emit(in_loops(&outer, stmt));
+        self.emit(stmt.in_loops(&outer));
     }
 }
 
@@ -85,12 +85,6 @@ fn merge_dims(dims: &mut Vec<usize>, views: &mut [&mut View], first: usize) {
         }
         d += 1;
     }
-}
-
-/// A statement inside a loop for each of these sizes, the first one outermost.
-pub(super) fn in_loops(sizes: &[usize], stmt: Stmt) -> Stmt {
-    let wrap = |stmt, &n_steps: &usize| Stmt::Loop(Loop { n_steps, body: vec![stmt] });
-    sizes.iter().rev().fold(stmt, wrap)
 }
 
 /// The first `n_loops` dimensions of a view become steps of the loops from `level` on.

@@ -6,7 +6,7 @@ use rondeau_machine::code::{MAX_DIMS, Map, Stmt, Store, View};
 
 use super::Lowerer;
 use super::body::Body;
-use super::dims::{collapse, count_by_loops, in_loops, step_by_loops};
+use super::dims::{collapse, count_by_loops, step_by_loops};
 use super::values::spread;
 use crate::buffer::Shape;
 use crate::compile::cluster::Cluster;
@@ -53,7 +53,7 @@ impl Lowerer {
         for node in &mut map.dag {
             count_by_loops(node, n_loops, level);
         }
-        self.emit(in_loops(&outer, Stmt::Map(map)));
+        self.emit(Stmt::Map(map).in_loops(&outer));
     }
 
     /// Computes the elementwise equations of a kernel over `shape` into its DAG; `arrange` turns

@@ -8,7 +8,6 @@ use rondeau_machine::code::{Gemm, Mat, Node, Pack, Packed, Product, Stmt, View, 
 
 use super::Lowerer;
 use super::body::Body;
-use super::dims::in_loops;
 use super::values::spread;
 use crate::buffer::{DType, Shape};
 use crate::compile::cluster::{Cluster, MatShape};
@@ -266,7 +265,7 @@ impl Lowerer {
                 to: moved(&direct),
                 order,
             };
-            self.emit(in_loops(&batch, Stmt::Gemm(gemm)));
+            self.emit(Stmt::Gemm(gemm).in_loops(&batch));
         }
         if target.is_none() && out_shape.count() > 0 {
             let shape: Shape = [&batch[..], &[m, n]].concat().into();

@@ -8,7 +8,7 @@ use rondeau_machine::code::{
 
 use super::Lowerer;
 use super::body::Body;
-use super::dims::{collapse_reduce, count_by_loops, in_loops, move_last, step_by_loops};
+use super::dims::{collapse_reduce, count_by_loops, move_last, step_by_loops};
 use super::values::spread;
 use crate::buffer::Shape;
 use crate::compile::cluster::Cluster;
@@ -135,7 +135,7 @@ impl Lowerer {
         for node in &mut stmt.dag {
             count_by_loops(node, n_loops, level);
         }
-        self.emit(in_loops(&outer, Stmt::Reduce(stmt)));
+        self.emit(Stmt::Reduce(stmt).in_loops(&outer));
     }
 
     pub(super) fn cumulative(
