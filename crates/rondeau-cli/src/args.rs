@@ -100,7 +100,7 @@ pub struct Bench {
     pub workloads: Vec<String>,
 
     /// Seconds of repeated calls for each workload.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = up_to(3600.0))]
     pub budget: f64,
 
     /// Take the error against the primitives' own definitions in double precision, step by step,
@@ -373,7 +373,7 @@ pub struct Labels {
 
     /// Add normal noise of so many deviations to what goes in while training, so that examples are
     /// not learned by heart.
-    #[arg(long, value_name = "DEVIATIONS", default_value_t = 0.2, value_parser = noise)]
+    #[arg(long, value_name = "DEVIATIONS", default_value_t = 0.2, value_parser = up_to(10.0))]
     pub noise: f64,
 
     /// What all tasks have.
@@ -430,7 +430,7 @@ pub struct Generate {
     pub length: usize,
 
     /// How far to stray: 0 takes the likeliest character always, 1 what the model says.
-    #[arg(long, value_name = "T", default_value_t = 0.8, value_parser = temperature)]
+    #[arg(long, value_name = "T", default_value_t = 0.8, value_parser = up_to(100.0))]
     pub temperature: f64,
 
     /// The seed of the choices.
@@ -700,29 +700,16 @@ fn between(least: usize, most: usize) -> ValueParser {
     })
 }
 
+/// A number from 0 to `most`.
+fn up_to(most: f64) -> ValueParser {
+    ValueParser::new(move |text: &str| match text.parse::<f64>() {
+        Ok(x) if (0.0..=most).contains(&x) => Ok(x),
+        _ => Err(format!("a number from 0 to {most} is needed")),
+    })
+}
+
 fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("a whole number from 0 to {} is needed", u64::MAX))
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.0..=3600.0).contains(&seconds) => Ok(seconds),
-        _ => Err("a number from 0 to 3600 is needed".to_owned()),
-    }
-}
-
-fn temperature(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(t) if (0.0..=100.0).contains(&t) => Ok(t),
-        _ => Err("a number from 0 to 100 is needed".to_owned()),
-    }
-}
-
-fn noise(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(x) if (0.0..=10.0).contains(&x) => Ok(x),
-        _ => Err("a number from 0 to 10 is needed".to_owned()),
-    }
 }
 
 fn rate(text: &str) -> Result<f64, String> {

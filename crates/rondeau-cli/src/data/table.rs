@@ -537,16 +537,9 @@ fn no_columns(missing: &[&String]) -> String {
     }
 }
 
-/// The names in backticks, the first twenty of them, and of each so much as a line has room for.
+/// The names, each as [`quoted`], the first twenty of them.
 fn listed(names: &[impl AsRef<str>]) -> String {
-    const LONGEST: usize = 40;
-    let shown = names.iter().take(20).map(|name| {
-        let name = name.as_ref();
-        match name.char_indices().nth(LONGEST) {
-            Some((end, _)) => format!("`{}…`", &name[..end]),
-            None => format!("`{name}`"),
-        }
-    });
+    let shown = names.iter().take(20).map(|name| quoted(name.as_ref().as_bytes()));
     let mut text = shown.collect::<Vec<_>>().join(", ");
     if names.len() > 20 {
         text.push_str(&format!(" and {} more", names.len() - 20));
