@@ -424,6 +424,11 @@ impl Mat {
             _ => 1,
         }
     }
+
+    /// Returns the bytes of all weights, without padding.
+    pub fn weights_bytes(&self) -> usize {
+        self.products.iter().map(|p| p.depth * self.cols * p.source.dtype.size()).sum()
+    }
 }
 
 /// How packed weights lie: panels of columns, in each of them `k` is the slow direction.

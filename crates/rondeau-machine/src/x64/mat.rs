@@ -18,6 +18,16 @@ use std::cell::RefCell;
 /// Views that move less than this from step to step leave it to the processor to see what comes next.
 const PAGE: u64 = 4096;
 
+/// So many bytes of weights in one body come from the third-level cache each time, which answers too late for those
+/// that the processor sees coming by itself.
+const FAR: usize = 2 << 20;
+
+/// How far ahead of their use such weights are fetched, in bytes.
+const AHEAD: i32 = 1024;
+
+/// So many rows use weights longer than they take to come.
+const MANY_ROWS: usize = 4;
+
 /// Passes are unrolled up to this many multiplications.
 const UNROLLED: usize = 256;
 
@@ -54,6 +64,16 @@ struct Panel {
     depth: usize,
     /// Bytes from term to term in a strided layout; packed panels have their own width.
     by_k: Option<i32>,
+}
+
+impl Panel {
+    /// The bytes from where the panel's pointer is to the weights of term `k` in a column of the tile.
+    fn offset(&self, tile: &Tile<'_>, size: usize, k: usize, col: usize) -> i32 {
+        match self.by_k {
+            None => ((tile.first * self.depth + k * tile.padded + col) * size) as i32,
+            Some(by_k) => by_k * k as i32 + ((tile.first + col) * size) as i32,
+        }
+    }
 }
 
 pub(super) struct Kernel<'a> {
@@ -516,8 +536,12 @@ impl Generator<'_> {
         let turns = pass.depth / turn;
         self.asm.mov_imm(RCX, turns as i64);
         let top = self.asm.here();
+        let is_far = self.weights >= FAR && kernel.k.rows < MANY_ROWS;
         for k in 0..turn {
             self.emit_term(kernel, pass, tile, base, k, from, &weights);
+            if is_far {
+                self.emit_ahead(kernel, pass, tile, k, &weights);
+            }
         }
         self.asm.add_imm(source, pass.by_k * turn as i32);
         for &(_, by_k, reg) in &walkers {
@@ -527,6 +551,26 @@ impl Generator<'_> {
         self.asm.jump_if(If::NotEqual, top);
         for k in 0..pass.depth % turn {
             self.emit_term(kernel, pass, tile, base, k, from, &weights);
+        }
+    }
+
+    /// Emits the fetch of packed weights ahead of those of term `k`.
+    fn emit_ahead(
+        &mut self,
+        kernel: &Kernel<'_>,
+        pass: &Pass,
+        tile: &Tile<'_>,
+        k: usize,
+        weights: &[(Gpr, i32)],
+    ) {
+        for (&p, &(at, disp)) in pass.products.iter().zip(weights) {
+            let panel = &kernel.panels[p];
+            if panel.by_k.is_none() {
+                for &(col, _) in tile.vectors {
+                    let offset = panel.offset(tile, kernel.shape.size, k, col);
+                    self.asm.prefetch(Mem::at(at, disp + offset + AHEAD));
+                }
+            }
         }
     }
 
@@ -552,14 +596,9 @@ impl Generator<'_> {
             Mem::at(at, disp + moved)
         };
         let weight = |i: usize, v: usize| {
+            let (at, disp) = weights[i];
             let panel = &kernel.panels[pass.products[i]];
-            let col = tile.vectors[v].0;
-            let elements = match panel.by_k {
-                None => tile.first * panel.depth + k * tile.padded + col,
-                Some(_) => tile.first + col,
-            };
-            let by_k = panel.by_k.map_or(0, |b| b * k as i32);
-            Mem::at(weights[i].0, weights[i].1 + by_k + (elements * shape.size) as i32)
+            Mem::at(at, disp + panel.offset(tile, shape.size, k, tile.vectors[v].0))
         };
         let is_strided = |i: usize| kernel.panels[pass.products[i]].by_k.is_some();
         let fma = Op::fma231(shape.wide);

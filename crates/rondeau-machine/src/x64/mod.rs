@@ -67,6 +67,7 @@ impl Native {
             n_started: 0,
             wanted: vec![],
             held: None,
+            weights: 0,
         };
         let (stmts, steps) = (part.of(code), plan.part(part));
         generator.parts(stmts, steps, "body");
@@ -182,6 +183,8 @@ struct Generator<'a> {
     /// What the next kernel would take from a register, and what the one before has left there.
     wanted: Vec<View>,
     held: Option<Held>,
+    /// The bytes of weights that the kernels of the innermost body read together, each time it runs.
+    weights: usize,
 }
 
 impl Generator<'_> {
@@ -267,6 +270,8 @@ impl Generator<'_> {
     ) {
         let (arrives, leaves) = carried.unzip();
         self.held = arrives;
+        let of_mat = |stmt: &Stmt| if let Stmt::Mat(k) = stmt { k.weights_bytes() } else { 0 };
+        let around = std::mem::replace(&mut self.weights, body.iter().map(of_mat).sum());
         for (i, (stmt, step)) in body.iter().zip(steps).enumerate() {
             self.wanted = match (body.get(i + 1), &leaves) {
                 (None, Some(place)) => vec![place.clone()],
@@ -277,6 +282,7 @@ impl Generator<'_> {
         assert!(leaves.is_none() || self.held.is_some(), "internal: a loop lost what it carries");
         self.wanted.clear();
         self.held = None;
+        self.weights = around;
     }
 
     fn stmt(&mut self, stmt: &Stmt, step: &Step, path: &str) {

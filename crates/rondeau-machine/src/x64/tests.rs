@@ -241,6 +241,39 @@ fn mats_agree_with_the_twin() {
     });
 }
 
+/// Together the weights are of a size that is fetched ahead, to their end and beyond.
+#[test]
+fn big_weights_agree_with_the_twin() {
+    for (seed, rows, chains) in [(1, 1, 1), (2, 1, 4), (3, 3, 1)] {
+        let mut rng = Rng(seed);
+        let mut s = Sketch::default();
+        let (depth, cols, dtype) = (700, 405, DType::F32);
+        let data = rng.data(dtype, rows * depth);
+        let source = View::new(s.input(data), dtype).strides([depth as i64, 1]);
+        let layout = Packed::for_mat(dtype, depth, cols, rows, 2);
+        let products: Vec<_> = (0..2)
+            .map(|_| {
+                let data = rng.data(dtype, depth * cols);
+                let from = View::new(s.input(data), dtype).strides([cols as i64, 1]);
+                let to = View::new(s.arena(dtype, layout.len()), dtype);
+                s.code.body.push(Stmt::Pack(Pack { layout, from, to: to.clone() }));
+                let weights = Weights::Packed(to, layout);
+                Product { depth, source: source.clone(), weights, init: None }
+            })
+            .collect();
+        let dag = vec![Node::Product(0), Node::Product(1)];
+        let mut store = |value: u32| {
+            let to = View::new(s.output(dtype, rows * cols), dtype).strides([cols as i64, 1]);
+            Store { value: Val(value), to }
+        };
+        let stores = vec![store(0), store(1)];
+        let k = Mat { rows, cols, chains, products, loads: vec![], dag, stores };
+        assert!(k.weights_bytes() > 2 << 20);
+        s.code.body.push(Stmt::Mat(k));
+        s.compare(&NATIVE);
+    }
+}
+
 #[test]
 fn reductions_agree_with_the_twin() {
     cases(500, |rng, s, levels| {
