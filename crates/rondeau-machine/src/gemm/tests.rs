@@ -104,6 +104,10 @@ fn large_shapes() -> Vec<[usize; 3]> {
         [70, 70, 70],
         [190, 260, 150],
         [13, 520, 140],
+        // Rows of `b` in place and far apart, and deeper than a block of each.
+        [80, 2100, 40],
+        [80, 300, 270],
+        [520, 300, 40],
         [300, 1, 70],
         [1, 300, 200],
         [200, 300, 1],

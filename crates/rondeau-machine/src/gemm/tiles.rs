@@ -8,8 +8,14 @@ use super::{MatRef, Scratch, Start};
 use crate::Real;
 use std::ops::Range;
 
-/// Inner dimension of a block: one panel of `b` of this depth fits the first-level cache.
+/// Inner dimension of a block: one packed panel of `b` of this depth fits the first-level cache.
 const DEPTH: usize = 256;
+/// The same where `b` stays where it is, so in the second-level cache.
+const DEPTH_IN_PLACE: usize = 1024;
+/// Rows of `a` for which `b` is read so often that packing pays in any case.
+const MANY_ROWS: usize = 512;
+/// Rows of `b` that are further apart than these bytes share too few sets of the caches.
+const FAR: usize = 1024;
 /// Rows of `a` in a block, a multiple of every `Kernels::packed_rows`: the packed block fits the second-level
 /// cache.
 const BLOCK_ROWS: usize = 168;
@@ -28,13 +34,16 @@ pub(super) fn product<T: Real>(
     let panel = kernels.panel_cols;
     // Packing moves an element once; it pays when the element is read often enough afterwards, or when the
     // kernel cannot read it in place: it needs contiguous rows of `b`, but any strides of `a`.
-    let pack_b = b.col_stride != 1 || (m > 64 && k * n > 64 * 64);
+    let is_far = b.row_stride.unsigned_abs() > FAR / size_of::<T>();
+    let is_read_often = m > MANY_ROWS || (m > 64 && is_far);
+    let pack_b = b.col_stride != 1 || (is_read_often && k * n > 64 * 64);
+    let depth = if pack_b { DEPTH } else { DEPTH_IN_PLACE };
     let pack_a = n > 4 * panel && m * k > 64 * 64;
     let step = if pack_a { kernels.packed_rows } else { kernels.rows };
     let packs = pack_a || pack_b;
     let mut scratch = if packs { T::scratch().take() } else { Scratch::default() };
     for j in blocks(n, BLOCK_COLS) {
-        for p in blocks(k, k.div_ceil(k.div_ceil(DEPTH))) {
+        for p in blocks(k, k.div_ceil(k.div_ceil(depth))) {
             let start = if p.start == 0 { start } else { Start::Old };
             let b_tiles = if pack_b {
                 pack_panels(kernels, b.transposed(), &j, &p, panel, &mut scratch.b)
