@@ -230,9 +230,9 @@ impl<'a> Checker<'a> {
         }
         let mut sides = vec![];
         for (i, p) in k.products.iter().enumerate() {
-            sides.extend(self.product(p, k).map_err(|what| format!("products[{i}]: {what}"))?);
+            self.product(p, k, &mut sides).map_err(|what| format!("products[{i}]: {what}"))?;
         }
-        let products: Vec<_> = k.products.iter().map(|p| p.source.dtype).collect();
+        let products: Vec<_> = k.products.iter().map(Product::dtype).collect();
         let dtypes = self.dag(&k.dag, &k.loads, &products, 2)?;
         let stores = self.stores(&k.stores, &dtypes, &dims)?;
         self.elementwise(&stores, &loads)?;
@@ -244,23 +244,34 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    fn product(&mut self, p: &'a Product, k: &Mat) -> Checked<[Walk<'a>; 2]> {
-        let dtype = p.source.dtype;
+    /// Adds the sources and the weights to `sides`.
+    fn product(&mut self, p: &'a Product, k: &Mat, sides: &mut Vec<Walk<'a>>) -> Checked {
+        let dtype = p.dtype();
+        if !(1..=MAX_TERMS).contains(&p.terms.len()) {
+            return Err(format!("{} sources, not 1 to {MAX_TERMS}", p.terms.len()));
+        }
         if !dtype.is_float() {
             return Err(format!("sums floats, not {dtype:?}"));
         }
-        // A product without outputs reads nothing.
-        let depth = if k.rows * k.cols == 0 { 0 } else { p.depth };
-        let source = self.walk(&p.source, &[k.rows, depth], "source", Access::Read)?;
-        let weights = match &p.weights {
-            Weights::Packed(view, layout) => {
-                layout_fits(layout, view, p.depth, k.cols)?;
-                self.block(view, layout.len(), "weights", Access::Read)?
+        for terms in &p.terms {
+            // A product without outputs reads nothing.
+            let depth = if k.rows * k.cols == 0 { 0 } else { terms.depth };
+            let source = self.walk(&terms.source, &[k.rows, depth], "source", Access::Read)?;
+            let weights = match &terms.weights {
+                Weights::Packed(view, layout) => {
+                    layout_fits(layout, view, terms.depth, k.cols)?;
+                    self.block(view, layout.len(), "weights", Access::Read)?
+                }
+                Weights::Strided(view) => {
+                    self.walk(view, &[depth, k.cols], "weights", Access::Read)?
+                }
+            };
+            for (what, side) in [("source", source), ("weights", weights)] {
+                if side.view.dtype != dtype {
+                    return Err(format!("{what} of {:?} in a sum of {dtype:?}", side.view.dtype));
+                }
+                sides.push(side);
             }
-            Weights::Strided(view) => self.walk(view, &[depth, k.cols], "weights", Access::Read)?,
-        };
-        if weights.view.dtype != dtype {
-            return Err(format!("weights are {:?}, source is {dtype:?}", weights.view.dtype));
         }
         if let Some(init) = p.init {
             match k.loads.get(init as usize) {
@@ -269,7 +280,7 @@ impl<'a> Checker<'a> {
                 None => return Err(format!("there is no load {init} to start from")),
             }
         }
-        Ok([source, weights])
+        Ok(())
     }
 
     fn pack(&mut self, k: &'a Pack) -> Checked {

@@ -47,8 +47,9 @@
 //! # Meaning, bit for bit
 //!
 //! Every executor computes the same bits (NaNs only as a class). A [`Mat`] sums each product in `chains` chains:
-//! chain `s` sums the terms `k ≡ s (mod chains)` in order of `k` with fused multiply-adds; chain 0 starts from
-//! `init`, the others from 0; then the upper half of the chains is added to the lower half until one is left. A
+//! chain `s` sums the terms `k ≡ s (mod chains)` in order of `k` with fused multiply-adds, first those of the first
+//! [`Terms`] and last those of the last; chain 0 starts from `init`, the others from 0; then the upper half of the
+//! chains is added to the lower half until one is left. A
 //! [`Gemm`] of floats sums as [`crate::gemm`] says, one of integers in order of `k`. A [`Reduce`] is defined at
 //! [`Combine`]. DAGs are not contracted.
 //!
@@ -72,8 +73,14 @@ pub use crate::gemm::Order;
 /// The most dimensions of a kernel's iteration space.
 pub const MAX_DIMS: usize = 6;
 
+/// The most [`Terms`] of a [`Product`].
+pub const MAX_TERMS: usize = 4;
+
 /// The most parts of a [`Stmt::Parallel`].
 pub const MAX_PARTS: usize = 16;
+
+/// The bytes of packed weights that stay in the first-level cache beside all else.
+const PANEL_BYTES: usize = 32 << 10;
 
 /// The bytes of one block of packed weights, and the best alignment of a buffer.
 pub const BLOCK_BYTES: usize = 64;
@@ -227,9 +234,9 @@ impl Stmt {
                 k.stores.iter().for_each(|store| f(&store.to, true));
             }
             Stmt::Mat(k) => {
-                for product in &k.products {
-                    f(&product.source, false);
-                    match &product.weights {
+                for terms in k.products.iter().flat_map(|product| &product.terms) {
+                    f(&terms.source, false);
+                    match &terms.weights {
                         Weights::Packed(view, _) | Weights::Strided(view) => f(view, false),
                     }
                 }
@@ -287,9 +294,9 @@ impl Stmt {
                 k.loads.iter_mut().chain(k.stores.iter_mut().map(|store| &mut store.to)).for_each(f)
             }
             Stmt::Mat(k) => {
-                for product in &mut k.products {
-                    f(&mut product.source);
-                    match &mut product.weights {
+                for terms in k.products.iter_mut().flat_map(|product| &mut product.terms) {
+                    f(&mut terms.source);
+                    match &mut terms.weights {
                         Weights::Packed(view, _) | Weights::Strided(view) => f(view),
                     }
                 }
@@ -373,8 +380,8 @@ pub struct Store {
 
 /// Products with weights, then a DAG at each output: the work of a recurrent step.
 ///
-/// `Product(p)[row, col] = init + Σ_k source[row, k] · weights[k, col]`; the loads and stores of the DAG have
-/// strides for `[row, col]`. Columns are the vectorized dimension.
+/// `Product(p)[row, col] = init + Σ_terms Σ_k source[row, k] · weights[k, col]`; the loads and stores of the DAG
+/// have strides for `[row, col]`. Columns are the vectorized dimension.
 #[derive(Clone, Debug)]
 pub struct Mat {
     /// The number of rows: the batch, or 1.
@@ -393,20 +400,39 @@ pub struct Mat {
     pub stores: Vec<Store>,
 }
 
-/// One sum of products in a [`Mat`]; floats.
+/// One sum of products in a [`Mat`]; floats of one type.
 #[derive(Clone, Debug)]
 pub struct Product {
+    /// What is summed, one after the other: at least one, at most [`MAX_TERMS`].
+    pub terms: Vec<Terms>,
+    /// What the sum starts from: 0, or the load of this number.
+    pub init: Option<u32>,
+}
+
+/// Terms of a [`Product`] that have one source.
+#[derive(Clone, Debug)]
+pub struct Terms {
     /// The number of terms.
     pub depth: usize,
     /// The side that changes: strides for `[row, k]`.
     pub source: View,
     /// The side that is broadcast over the rows.
     pub weights: Weights,
-    /// What the sum starts from: 0, or the load of this number.
-    pub init: Option<u32>,
 }
 
-/// The weights of a [`Product`].
+impl Product {
+    /// The type of the sum.
+    pub fn dtype(&self) -> DType {
+        self.terms.first().map_or(DType::F32, |terms| terms.source.dtype)
+    }
+
+    /// The number of all terms.
+    pub fn depth(&self) -> usize {
+        self.terms.iter().map(|terms| terms.depth).sum()
+    }
+}
+
+/// The weights of [`Terms`].
 #[derive(Clone, Debug)]
 pub enum Weights {
     /// As [`Pack`] left them; the view has no strides.
@@ -427,7 +453,7 @@ impl Mat {
 
     /// Returns the bytes of all weights, without padding.
     pub fn weights_bytes(&self) -> usize {
-        self.products.iter().map(|p| p.depth * self.cols * p.source.dtype.size()).sum()
+        self.products.iter().map(|p| p.depth() * self.cols * p.dtype().size()).sum()
     }
 }
 
@@ -448,19 +474,26 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// The layout that suits a `Mat` with this number of rows and products.
-    pub fn for_mat(
+    /// The columns of a panel that suit a `Mat` with these numbers of rows and columns, of whose products `n_sharing`
+    /// have one source in common, with at most `depth` terms.
+    pub fn panel_for(
         dtype: DType,
-        depth: usize,
-        cols: usize,
         rows: usize,
-        n_products: usize,
-    ) -> Packed {
+        cols: usize,
+        n_sharing: usize,
+        depth: usize,
+    ) -> usize {
         let lanes = BLOCK_BYTES / dtype.size();
-        // One row needs eight sums in flight; several rows bring their own.
-        let blocks = if rows >= 4 { 2 } else { 8 / n_products.clamp(1, 8) };
-        let blocks = blocks.min(cols.div_ceil(lanes)).max(1);
-        Packed { dtype, depth, cols, panel: blocks * lanes }
+        let n_sharing = n_sharing.clamp(1, 8);
+        let blocks = match rows {
+            // One row needs eight sums in flight, several need sixteen.
+            0..=3 => 8 / n_sharing,
+            // Where the panel stays in the first-level cache, rows come first: each weight that is loaded serves as
+            // many.
+            4.. if n_sharing * depth * BLOCK_BYTES <= PANEL_BYTES => 16 / (n_sharing * rows.min(8)),
+            4.. => 4 / n_sharing,
+        };
+        blocks.min(cols.div_ceil(lanes)).max(1) * lanes
     }
 
     /// Returns the elements of a block of [`BLOCK_BYTES`].

@@ -130,21 +130,23 @@ impl Twin<'_> {
         for at in points(&[k.rows, k.cols]) {
             let mut products = vec![];
             for p in &k.products {
-                let dtype = p.source.dtype;
+                let dtype = p.dtype();
                 let mut sums = vec![0; k.chains];
                 if let Some(init) = p.init {
                     sums[0] = self.read(&k.loads[init as usize], &at);
                 }
-                for term in 0..p.depth {
-                    let x = self.read(&p.source, &[at[0], term]);
-                    let w = match &p.weights {
-                        Weights::Packed(view, layout) => {
-                            let view = view.clone().strides([1]);
-                            self.read(&view, &[layout.position(term, at[1])])
-                        }
-                        Weights::Strided(view) => self.read(view, &[term, at[1]]),
-                    };
-                    sums[term % k.chains] = fused_bits(dtype, x, w, sums[term % k.chains]);
+                for terms in &p.terms {
+                    for term in 0..terms.depth {
+                        let x = self.read(&terms.source, &[at[0], term]);
+                        let w = match &terms.weights {
+                            Weights::Packed(view, layout) => {
+                                let view = view.clone().strides([1]);
+                                self.read(&view, &[layout.position(term, at[1])])
+                            }
+                            Weights::Strided(view) => self.read(view, &[term, at[1]]),
+                        };
+                        sums[term % k.chains] = fused_bits(dtype, x, w, sums[term % k.chains]);
+                    }
                 }
                 let sum = halve(sums, |a, b| combine_bits(Combine::Sum, dtype, a, b));
                 products.push((sum, dtype));

@@ -60,7 +60,10 @@ pub(crate) fn gru(dtype: DType, hidden: usize, batch: usize, time: usize) -> Cod
     let rows = |buffer| View::new(buffer, dtype).strides([h, 1]);
     let gate =
         |g: i64| View::new(xw, dtype).strides([3 * h, 1]).offset(g * h).advance(0, 3 * h * b);
-    let products = [2, 2, 1].map(|n| Packed::for_mat(dtype, hidden, hidden, batch, n));
+    let products = [2, 2, 1].map(|n| {
+        let panel = Packed::panel_for(dtype, batch, hidden, n, hidden);
+        Packed { dtype, depth: hidden, cols: hidden, panel }
+    });
     let packed: Vec<_> = products.iter().map(|l| s.arena(l.len() * size)).collect();
     s.code.body.push(copy(vec![batch, hidden], rows(h0), rows(state)));
     for (g, &layout) in products.iter().enumerate() {
@@ -69,9 +72,11 @@ pub(crate) fn gru(dtype: DType, hidden: usize, batch: usize, time: usize) -> Cod
         s.code.body.push(Stmt::Pack(Pack { layout, from, to }));
     }
     let product = |g: usize, source: BufferId, init: u32| Product {
-        depth: hidden,
-        source: rows(source),
-        weights: Weights::Packed(View::new(packed[g], dtype), products[g]),
+        terms: vec![Terms {
+            depth: hidden,
+            source: rows(source),
+            weights: Weights::Packed(View::new(packed[g], dtype), products[g]),
+        }],
         init: Some(init),
     };
     let one = if dtype == DType::F64 { Node::f64(1.0) } else { Node::f32(1.0) };

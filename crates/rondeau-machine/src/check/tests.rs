@@ -119,12 +119,12 @@ fn types_and_places_fit() {
 #[test]
 fn sources_and_weights_of_a_mat_are_left_alone() {
     let mat = |source: u32, to: u32, depth: usize| {
-        let product = Product {
+        let terms = Terms {
             depth,
             source: View::new(BufferId(source), DType::F32).strides([0, 1]),
             weights: Weights::Strided(View::new(BufferId(0), DType::F32).strides([1, 1])),
-            init: None,
         };
+        let product = Product { terms: vec![terms], init: None };
         let to = View::new(BufferId(to), DType::F32).strides([0, 1]);
         Stmt::Mat(Mat {
             rows: 1,

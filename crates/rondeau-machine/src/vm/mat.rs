@@ -5,7 +5,7 @@
 
 use super::tile::{Job, Space, TILE, Tiles, copy};
 use super::{Addr, Frame, Planner, Strided};
-use crate::code::{BLOCK_BYTES, Mat, Product, Weights};
+use crate::code::{BLOCK_BYTES, MAX_TERMS, Mat, Product, Terms, Weights};
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::Level;
 use crate::dag::{DType, Node};
@@ -21,14 +21,19 @@ pub(crate) struct Kernel {
 #[derive(Debug)]
 struct Planned {
     dtype: DType,
-    depth: usize,
-    source: Strided,
-    weights: Placed,
+    terms: Vec<PlannedTerms>,
     init: Option<Strided>,
     /// The nodes of the DAG that read the sums.
     nodes: Vec<usize>,
     /// Where in scratch the sums go.
     scratch: usize,
+}
+
+#[derive(Debug)]
+struct PlannedTerms {
+    depth: usize,
+    source: Strided,
+    weights: Placed,
 }
 
 /// Where weights lie.
@@ -41,7 +46,7 @@ enum Placed {
 
 impl Kernel {
     pub(super) fn new(planner: &mut Planner<'_>, k: &Mat) -> Kernel {
-        let dtypes: Vec<_> = k.products.iter().map(|p| p.source.dtype).collect();
+        let dtypes: Vec<_> = k.products.iter().map(Product::dtype).collect();
         let dtypes = planner.infer(&k.dag, &k.loads, &dtypes, 2);
         let rows = k.rows.clamp(1, 8);
         let cols = k.cols.clamp(1, TILE / rows / 16 * 16);
@@ -53,7 +58,7 @@ impl Kernel {
         let products = k.products.iter().enumerate().map(|(i, p)| {
             let nodes = (0..k.dag.len()).filter(|&n| k.dag[n] == Node::Product(i as u32));
             let planned = Planned::new(p, k, nodes.collect(), scratch);
-            scratch += rows * (cols * p.source.dtype.size()).next_multiple_of(BLOCK_BYTES);
+            scratch += rows * (cols * p.dtype().size()).next_multiple_of(BLOCK_BYTES);
             planned
         });
         let products = products.collect();
@@ -85,17 +90,9 @@ impl Kernel {
 
 impl Planned {
     fn new(p: &Product, k: &Mat, nodes: Vec<usize>, scratch: usize) -> Planned {
-        let weights = match &p.weights {
-            Weights::Packed(view, layout) => Placed::Packed(Addr::new(view), *layout),
-            Weights::Strided(view) => {
-                Placed::Strided(Addr::new(view), view.strides[0] as isize, view.strides[1] as isize)
-            }
-        };
         Planned {
-            dtype: p.source.dtype,
-            depth: p.depth,
-            source: Strided::new(&p.source),
-            weights,
+            dtype: p.dtype(),
+            terms: p.terms.iter().map(PlannedTerms::new).collect(),
             init: p.init.map(|i| Strided::new(&k.loads[i as usize])),
             nodes,
             scratch,
@@ -154,48 +151,27 @@ impl Planned {
                 }
                 None => std::ptr::write_bytes(sums as *mut u8, 0, rows * pitch * size),
             }
-            let stride = |d: usize| self.source.strides[d] / size as isize;
-            let source = Source {
-                at: (frame.at(&self.source.addr) as *const B::T).offset(row as isize * stride(0)),
-                by_row: stride(0),
-                by_k: stride(1),
-                depth: self.depth,
-            };
-            match &self.weights {
-                Placed::Packed(addr, layout) => {
-                    let at = frame.at(addr) as *const B::T;
-                    let mut c = 0;
-                    while c < cols {
-                        let left = layout.panel - (col + c) % layout.panel;
-                        let blocks = left.min(pitch - c) / B::LANES;
-                        let weights = at.add(layout.position(0, col + c));
-                        let by_k = layout.width_at(col + c) as isize;
-                        let out = sums.add(c);
-                        c += B::LANES
-                            * blocks_of::<B>(
-                                source, weights, by_k, out, pitch, rows, blocks, chains,
-                            );
-                    }
+            let mut c = 0;
+            while c < cols {
+                // So many blocks follow each other in all weights.
+                let mut blocks = (pitch - c) / B::LANES;
+                let mut operands = [Operand::NONE; MAX_TERMS];
+                for (operand, terms) in operands.iter_mut().zip(&self.terms) {
+                    let (found, n) = terms.operand(frame, row, col + c, cols - c, B::LANES);
+                    *operand = found;
+                    blocks = blocks.min(n);
                 }
-                Placed::Strided(addr, by_k, by_col) => {
-                    let at = (frame.at(addr) as *const B::T).offset(col as isize * by_col);
-                    let mut c = 0;
-                    while c + B::LANES <= cols && *by_col == 1 {
-                        let blocks = (cols - c) / B::LANES;
-                        let (weights, out) = (at.add(c), sums.add(c));
-                        c += B::LANES
-                            * blocks_of::<B>(
-                                source, weights, *by_k, out, pitch, rows, blocks, chains,
-                            );
-                    }
-                    for r in 0..rows {
-                        for c in c..cols {
-                            let weights = at.offset(c as isize * by_col);
-                            let out = sums.add(r * pitch + c);
-                            *out = one(source.row(r), weights, *by_k, *out, chains);
-                        }
-                    }
+                let operands = &operands[..self.terms.len()];
+                let out = sums.add(c);
+                if blocks > 0 {
+                    c += B::LANES * blocks_of::<B>(operands, out, pitch, rows, blocks, chains);
+                    continue;
                 }
+                for r in 0..rows {
+                    let out = out.add(r * pitch);
+                    *out = one(operands, r, *out, chains);
+                }
+                c += 1;
             }
             if pitch != cols {
                 for r in 1..rows {
@@ -254,31 +230,98 @@ impl Planned {
     }
 }
 
-/// The side that is broadcast, element by element; strides in elements.
+impl PlannedTerms {
+    fn new(terms: &Terms) -> PlannedTerms {
+        let weights = match &terms.weights {
+            Weights::Packed(view, layout) => Placed::Packed(Addr::new(view), *layout),
+            Weights::Strided(view) => {
+                Placed::Strided(Addr::new(view), view.strides[0] as isize, view.strides[1] as isize)
+            }
+        };
+        PlannedTerms { depth: terms.depth, source: Strided::new(&terms.source), weights }
+    }
+
+    /// What is multiplied from a row and a column on, and how many blocks of the `cols` columns from there follow
+    /// each other in the weights.
+    ///
+    /// # Safety
+    /// As [`super::run_step`]; the elements are of type `T`, and the column lies in the iteration space.
+    #[inline(always)]
+    unsafe fn operand<T>(
+        &self,
+        frame: &Frame<'_>,
+        row: usize,
+        col: usize,
+        cols: usize,
+        lanes: usize,
+    ) -> (Operand<T>, usize) {
+        let stride = |d: usize| self.source.strides[d] / size_of::<T>() as isize;
+        let source = frame.at(&self.source.addr) as *const T;
+        let (weights, by_term, blocks) = match &self.weights {
+            Placed::Packed(addr, layout) => {
+                let at = (frame.at(addr) as *const T).wrapping_add(layout.position(0, col));
+                let left = layout.width_at(col) - col % layout.panel;
+                (at, layout.width_at(col) as isize, left / lanes)
+            }
+            Placed::Strided(addr, by_term, by_col) => {
+                let at = (frame.at(addr) as *const T).wrapping_offset(col as isize * by_col);
+                (at, *by_term, if *by_col == 1 { cols / lanes } else { 0 })
+            }
+        };
+        let operand = Operand {
+            source: source.wrapping_offset(row as isize * stride(0)),
+            by_row: stride(0),
+            by_k: stride(1),
+            weights,
+            by_term,
+            depth: self.depth,
+        };
+        (operand, blocks)
+    }
+}
+
+/// Two sides that are multiplied: the source, which is broadcast element by element, and weights. Strides in
+/// elements.
 #[derive(Clone, Copy)]
-struct Source<T> {
-    at: *const T,
+struct Operand<T> {
+    source: *const T,
     by_row: isize,
     by_k: isize,
+    weights: *const T,
+    by_term: isize,
     depth: usize,
 }
 
-impl<T> Source<T> {
-    fn row(self, r: usize) -> Source<T> {
-        Source { at: self.at.wrapping_offset(r as isize * self.by_row), ..self }
+impl<T> Operand<T> {
+    const NONE: Operand<T> = Operand {
+        source: std::ptr::null(),
+        by_row: 0,
+        by_k: 0,
+        weights: std::ptr::null(),
+        by_term: 0,
+        depth: 0,
+    };
+
+    /// The element that term `k` of a row has from the source.
+    #[inline(always)]
+    fn at(&self, row: usize, k: usize) -> *const T {
+        self.source.wrapping_offset(row as isize * self.by_row + k as isize * self.by_k)
+    }
+
+    /// The weights of term `k`, from the column on.
+    #[inline(always)]
+    fn line(&self, k: usize) -> *const T {
+        self.weights.wrapping_offset(k as isize * self.by_term)
     }
 }
 
 /// Sums some of the next `blocks` of columns for all rows; returns how many.
 ///
 /// # Safety
-/// `source` is valid for `rows` x depth, `weights` for depth x `blocks`, `out` for `rows` x `blocks`.
+/// The operands are valid for `rows`, their depths and `blocks`, `out` for `rows` x `blocks`.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "a tile has many strides")]
 unsafe fn blocks_of<B: Block>(
-    source: Source<B::T>,
-    weights: *const B::T,
-    by_k: isize,
+    operands: &[Operand<B::T>],
     out: *mut B::T,
     pitch: usize,
     rows: usize,
@@ -288,41 +331,36 @@ unsafe fn blocks_of<B: Block>(
     let mut r = 0;
     // SAFETY: each call stays within the rows and blocks of the contract.
     unsafe {
-        let rows_at = |r: usize| (source.row(r), out.add(r * pitch));
+        let at = |r: usize| out.add(r * pitch);
         match (chains, blocks) {
             (1, 1) => {
                 while r + 4 <= rows {
-                    let (source, out) = rows_at(r);
-                    block::<B, 1, 4, 1>(source, weights, by_k, out, pitch);
+                    block::<B, 1, 4, 1>(operands, r, at(r), pitch);
                     r += 4;
                 }
                 while r < rows {
-                    let (source, out) = rows_at(r);
-                    block::<B, 1, 1, 1>(source, weights, by_k, out, pitch);
+                    block::<B, 1, 1, 1>(operands, r, at(r), pitch);
                     r += 1;
                 }
                 1
             }
             (1, 2..) => {
                 while r + 4 <= rows {
-                    let (source, out) = rows_at(r);
-                    block::<B, 1, 4, 2>(source, weights, by_k, out, pitch);
+                    block::<B, 1, 4, 2>(operands, r, at(r), pitch);
                     r += 4;
                 }
                 while r < rows {
-                    let (source, out) = rows_at(r);
-                    block::<B, 1, 1, 2>(source, weights, by_k, out, pitch);
+                    block::<B, 1, 1, 2>(operands, r, at(r), pitch);
                     r += 1;
                 }
                 2
             }
             _ => {
                 while r < rows {
-                    let (source, out) = rows_at(r);
                     match chains {
-                        8 => block::<B, 8, 1, 1>(source, weights, by_k, out, pitch),
-                        4 => block::<B, 4, 1, 1>(source, weights, by_k, out, pitch),
-                        _ => block::<B, 2, 1, 1>(source, weights, by_k, out, pitch),
+                        8 => block::<B, 8, 1, 1>(operands, r, at(r), pitch),
+                        4 => block::<B, 4, 1, 1>(operands, r, at(r), pitch),
+                        _ => block::<B, 2, 1, 1>(operands, r, at(r), pitch),
                     }
                     r += 1;
                 }
@@ -332,16 +370,15 @@ unsafe fn blocks_of<B: Block>(
     }
 }
 
-/// Sums `NV` blocks of columns for `MR` rows, in `S` chains.
+/// Sums `NV` blocks of columns for the `MR` rows from `row` on, in `S` chains.
 ///
 /// # Safety
 /// As [`blocks_of`].
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "the indices count three arrays at once")]
 unsafe fn block<B: Block, const S: usize, const MR: usize, const NV: usize>(
-    source: Source<B::T>,
-    weights: *const B::T,
-    by_k: isize,
+    operands: &[Operand<B::T>],
+    row: usize,
     out: *mut B::T,
     pitch: usize,
 ) {
@@ -353,16 +390,18 @@ unsafe fn block<B: Block, const S: usize, const MR: usize, const NV: usize>(
                 sums[0][r][v] = B::load(out.add(r * pitch + v * B::LANES));
             }
         }
-        let mut k = 0;
-        while k + S <= source.depth {
-            for (s, sums) in sums.iter_mut().enumerate() {
-                terms::<B, MR, NV>(source, weights, by_k, k + s, sums);
+        for operand in operands {
+            let mut k = 0;
+            while k + S <= operand.depth {
+                for (s, sums) in sums.iter_mut().enumerate() {
+                    term::<B, MR, NV>(operand, row, k + s, sums);
+                }
+                k += S;
             }
-            k += S;
-        }
-        for (s, sums) in sums.iter_mut().enumerate() {
-            if k + s < source.depth {
-                terms::<B, MR, NV>(source, weights, by_k, k + s, sums);
+            for (s, sums) in sums.iter_mut().enumerate() {
+                if k + s < operand.depth {
+                    term::<B, MR, NV>(operand, row, k + s, sums);
+                }
             }
         }
         let mut half = S / 2;
@@ -389,19 +428,18 @@ unsafe fn block<B: Block, const S: usize, const MR: usize, const NV: usize>(
 /// # Safety
 /// As [`block`].
 #[inline(always)]
-unsafe fn terms<B: Block, const MR: usize, const NV: usize>(
-    source: Source<B::T>,
-    weights: *const B::T,
-    by_k: isize,
+unsafe fn term<B: Block, const MR: usize, const NV: usize>(
+    operand: &Operand<B::T>,
+    row: usize,
     k: usize,
     sums: &mut [[B; NV]; MR],
 ) {
     // SAFETY: by contract.
     unsafe {
-        let line = weights.offset(k as isize * by_k);
+        let line = operand.line(k);
         let weights: [B; NV] = std::array::from_fn(|v| B::load(line.add(v * B::LANES)));
         for (r, sums) in sums.iter_mut().enumerate() {
-            let x = B::splat(*source.row(r).at.offset(k as isize * source.by_k));
+            let x = B::splat(*operand.at(row + r, k));
             for v in 0..NV {
                 sums[v] = x.fused(weights[v], sums[v]);
             }
@@ -412,21 +450,21 @@ unsafe fn terms<B: Block, const MR: usize, const NV: usize>(
 /// One output, in the order of [`block`].
 ///
 /// # Safety
-/// `source` and `weights` are valid for the depth.
+/// The operands are valid for the row and their depths.
 unsafe fn one<T: crate::scalar::Number>(
-    source: Source<T>,
-    weights: *const T,
-    by_k: isize,
+    operands: &[Operand<T>],
+    row: usize,
     init: T,
     chains: usize,
 ) -> T {
     let mut sums = [T::ZERO; 8];
     sums[0] = init;
-    for k in 0..source.depth {
-        let i = k as isize;
-        // SAFETY: `k` is below the depth.
-        let (x, w) = unsafe { (*source.at.offset(i * source.by_k), *weights.offset(i * by_k)) };
-        sums[k % chains] = x.fused(w, sums[k % chains]);
+    for operand in operands {
+        for k in 0..operand.depth {
+            // SAFETY: `k` is below the depth.
+            let (x, w) = unsafe { (*operand.at(row, k), *operand.line(k)) };
+            sums[k % chains] = x.fused(w, sums[k % chains]);
+        }
     }
     let mut half = chains / 2;
     while half > 0 {

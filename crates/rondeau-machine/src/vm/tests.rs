@@ -71,24 +71,30 @@ fn mat(rng: &mut Rng, s: &mut Sketch, levels: &[usize], packs: &mut Vec<Stmt>) -
     let dtype = rng.pick(&[DType::F32, DType::F32, DType::F64]);
     let (rows, cols) = (rng.pick(&[0, 1, 1, 2, 4, 5, 8, 9, 17]), rng.size());
     let n_products = 1 + rng.below(3);
+    let panel =
+        Packed::panel_for(dtype, rows, cols, 1 + rng.below(n_products), rng.pick(&[1, 600]));
     let chains = rng.pick(&[1, 2, 4, 8]);
     let n_loads = 1 + rng.below(2);
     let loads: Vec<_> = (0..n_loads).map(|_| s.load(rng, dtype, &[rows, cols], levels)).collect();
     let products: Vec<_> = (0..n_products)
         .map(|_| {
-            let depth = rng.pick(&[0, 1, 2, 3, 7, 8, 16, 19, 33]);
-            let source = s.load(rng, dtype, &[rows, depth], levels);
             let init = (rng.below(2) == 0).then(|| rng.below(n_loads) as u32);
-            let weights = if rng.below(3) == 0 {
-                Weights::Strided(s.load(rng, dtype, &[depth, cols], levels))
-            } else {
-                let layout = Packed::for_mat(dtype, depth, cols, rows, n_products);
-                let from = s.load(rng, dtype, &[depth, cols], &[]);
-                let to = View::new(s.arena(dtype, layout.len()), dtype);
-                packs.push(Stmt::Pack(Pack { layout, from, to: to.clone() }));
-                Weights::Packed(to, layout)
-            };
-            Product { depth, source, weights, init }
+            let n_terms = rng.pick(&[1, 1, 2, 4]);
+            let terms = (0..n_terms).map(|_| {
+                let depth = rng.pick(&[0, 1, 2, 3, 7, 8, 16, 19, 33]);
+                let source = s.load(rng, dtype, &[rows, depth], levels);
+                let weights = if rng.below(3) == 0 {
+                    Weights::Strided(s.load(rng, dtype, &[depth, cols], levels))
+                } else {
+                    let layout = Packed { dtype, depth, cols, panel };
+                    let from = s.load(rng, dtype, &[depth, cols], &[]);
+                    let to = View::new(s.arena(dtype, layout.len()), dtype);
+                    packs.push(Stmt::Pack(Pack { layout, from, to: to.clone() }));
+                    Weights::Packed(to, layout)
+                };
+                Terms { depth, source, weights }
+            });
+            Product { terms: terms.collect(), init }
         })
         .collect();
     let dtypes = vec![dtype; n_loads];
@@ -413,9 +419,11 @@ fn recurrence(n_parts: usize, rows: usize, hidden: usize, n_steps: usize) -> Ske
             cols: hidden,
             chains: 1,
             products: vec![Product {
-                depth: hidden,
-                source: at(carry).alternate(0, size),
-                weights: Weights::Strided(View::new(weights, DType::F32).strides([h, 1])),
+                terms: vec![Terms {
+                    depth: hidden,
+                    source: at(carry).alternate(0, size),
+                    weights: Weights::Strided(View::new(weights, DType::F32).strides([h, 1])),
+                }],
                 init: None,
             }],
             loads: vec![],

@@ -10,7 +10,7 @@ use super::frame::Streams;
 use super::map::width_for;
 use super::regs::{Setting, load_lanes, n_registers};
 use super::vir::{Block, Form, Ins, V};
-use crate::code::{Advance, Loop, Product, Stmt, Store, View};
+use crate::code::{Advance, Loop, Stmt, Store, Terms, View};
 use crate::dag::DType;
 
 /// A vector of `f32` on its way to the next kernel, in the last register.
@@ -23,10 +23,10 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Whether it has all that a product reads of its source.
-    pub(super) fn is_source(&self, product: &Product) -> bool {
-        let has_all = product.depth <= self.cols;
-        is_vector(product) && has_all && same_place(&self.place, &product.source)
+    /// Whether it has all that terms read of their source.
+    pub(super) fn is_source(&self, terms: &Terms) -> bool {
+        let has_all = terms.depth <= self.cols;
+        is_vector(terms) && has_all && same_place(&self.place, &terms.source)
     }
 }
 
@@ -43,14 +43,14 @@ fn same_place(a: &View, b: &View) -> bool {
 /// The sources of a statement that could come from a register.
 pub(super) fn wanted(stmt: Option<&Stmt>) -> Vec<View> {
     let Some(Stmt::Mat(k)) = stmt else { return vec![] };
-    let sources = k.products.iter().filter(|p| k.rows == 1 && is_vector(p));
-    sources.map(|p| p.source.clone()).collect()
+    let terms = k.products.iter().flat_map(|p| &p.terms);
+    terms.filter(|t| k.rows == 1 && is_vector(t)).map(|t| t.source.clone()).collect()
 }
 
-fn is_vector(product: &Product) -> bool {
-    let source = &product.source;
-    let follows = source.strides[1] == 1 || product.depth == 1;
-    source.dtype == DType::F32 && follows && (1..=MOST).contains(&product.depth)
+fn is_vector(terms: &Terms) -> bool {
+    let source = &terms.source;
+    let follows = source.strides[1] == 1 || terms.depth == 1;
+    source.dtype == DType::F32 && follows && (1..=MOST).contains(&terms.depth)
 }
 
 /// The most elements that are taken from a register: of sixteen, the moves cost what the waiting did.
@@ -74,21 +74,21 @@ impl Generator<'_> {
             return None;
         };
         // As in `Generator::mat`, the source of the first pass.
-        let product = first.products.first()?;
-        let written = a_step_before(&product.source, level)?;
+        let terms = first.products.first()?.terms.first()?;
+        let written = a_step_before(&terms.source, level)?;
         let store = last.stores.iter().position(|s| same_place(&s.to, &written))?;
-        if first.rows != 1 || !is_vector(product) || self.mat_kernel(first, None).is_err() {
+        if first.rows != 1 || !is_vector(terms) || self.mat_kernel(first, None).is_err() {
             return None;
         }
         let kernel = self.mat_kernel(last, None).ok()?;
         let width = kernel.leaves(store)?;
-        let (loaded, lanes) = width_for(self.asm.isa, false, product.depth);
-        if product.depth > last.cols.min(lanes) {
+        let (loaded, lanes) = width_for(self.asm.isa, false, terms.depth);
+        if terms.depth > last.cols.min(lanes) {
             return None;
         }
         let width = if loaded.bytes() > width.bytes() { loaded } else { width };
-        let place = product.source.clone();
-        Some((Held { place, cols: product.depth, width }, written))
+        let place = terms.source.clone();
+        Some((Held { place, cols: terms.depth, width }, written))
     }
 
     /// Emits the load of what a loop carries, before its first step.

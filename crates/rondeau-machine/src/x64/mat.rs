@@ -11,7 +11,7 @@ use super::held::{Fours, Held};
 use super::map::{Elementwise, Point, Port, form_of, is_wide, needed, width_for};
 use super::regs::{Setting, load_lanes, n_registers};
 use super::vir::{self, Block, Form, V};
-use crate::code::{Mat, View, Weights};
+use crate::code::{Mat, Product, Terms, View, Weights};
 use crate::dag::{DType, Node};
 use std::cell::RefCell;
 
@@ -38,7 +38,7 @@ struct Side {
     disp: i32,
 }
 
-/// Products with one source and one depth, summed in one pass.
+/// Terms with one source and one depth, summed in one pass, each for another product.
 struct Pass {
     depth: usize,
     source: Side,
@@ -46,8 +46,18 @@ struct Pass {
     by_k: i32,
     /// The source in a register, if the kernel before has left it there.
     held: Option<Held>,
-    /// Positions among the products.
-    products: Vec<usize>,
+    summands: Vec<Summand>,
+}
+
+/// What a pass adds to a product.
+#[derive(Clone, Copy)]
+struct Summand {
+    /// Its position among the products.
+    product: usize,
+    panel: Panel,
+    /// Whether these are the first terms of the product, and whether they are the last.
+    is_first: bool,
+    is_last: bool,
 }
 
 /// Where a pass takes the elements of its source from.
@@ -57,7 +67,7 @@ enum Source {
     Registers(Fours),
 }
 
-/// The weights of a product.
+/// The weights of terms.
 #[derive(Clone, Copy)]
 struct Panel {
     side: Side,
@@ -80,7 +90,6 @@ pub(super) struct Kernel<'a> {
     k: &'a Mat,
     elementwise: Elementwise<'a>,
     passes: Vec<Pass>,
-    panels: Vec<Panel>,
     inits: Vec<Option<Port>>,
     /// What comes from beyond the second-level cache, and the bytes from a tile's lines to those of the next.
     ahead: Vec<(Port, i32)>,
@@ -106,6 +115,17 @@ struct Shape {
 }
 
 impl Kernel<'_> {
+    /// The register of a sum: of a product, a chain, and a point of the tile.
+    fn sum(&self, tile: &Tile<'_>, product: usize, chain: usize, (m, v): (usize, usize)) -> Reg {
+        let of_product = chain * self.k.products.len() + product;
+        Reg(((of_product * tile.rows + m) * tile.vectors.len() + v) as u8)
+    }
+
+    /// The number of all sums, which are in the first registers.
+    fn n_sums(&self, tile: &Tile<'_>) -> usize {
+        self.k.products.len() * self.k.chains * tile.rows * tile.vectors.len()
+    }
+
     /// How wide the vector is that this store could leave in a register, if it can.
     pub(super) fn leaves(&self, store: usize) -> Option<Width> {
         let form = self.elementwise.store_ports[store].form;
@@ -115,6 +135,7 @@ impl Kernel<'_> {
 }
 
 /// A tile: its rows and vectors relative to where the pointers are.
+#[derive(Clone, Copy)]
 struct Tile<'a> {
     row: usize,
     rows: usize,
@@ -123,6 +144,14 @@ struct Tile<'a> {
     padded: usize,
     /// The first column of each vector in its panel, and whether it is the tail.
     vectors: &'a [(usize, bool)],
+}
+
+impl Tile<'_> {
+    /// Its rows and vectors.
+    fn points(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let n = self.vectors.len();
+        (0..self.rows).flat_map(move |m| (0..n).map(move |v| (m, v)))
+    }
 }
 
 impl Shape {
@@ -135,8 +164,8 @@ impl Shape {
             Isa::Vex => 12,
         };
         let mut panel = None;
-        for p in &k.products {
-            if let Weights::Packed(_, layout) = &p.weights {
+        for terms in k.products.iter().flat_map(|p| &p.terms) {
+            if let Weights::Packed(_, layout) = &terms.weights {
                 if panel.is_some_and(|p| p != layout.panel) {
                     return Err("weights with panels of several widths".into());
                 }
@@ -145,7 +174,10 @@ impl Shape {
         }
         let wanted = match (k.rows, isa) {
             (1, _) => 16.min(sums) / (n * k.chains),
-            (_, Isa::Evex) => 4 / n,
+            (rows, Isa::Evex) => {
+                let panel = panel.map_or(4, |panel| panel / lanes);
+                panel.min(4).min(sums / (n * k.chains * rows.min(4)))
+            }
             (_, Isa::Vex) => 2 / n,
         };
         let wanted = wanted.max(1);
@@ -210,7 +242,7 @@ impl Generator<'_> {
         mut held: Option<Held>,
     ) -> Result<Kernel<'k>, String> {
         let isa = self.asm.isa;
-        let types: Vec<_> = k.products.iter().map(|p| p.source.dtype).collect();
+        let types: Vec<_> = k.products.iter().map(Product::dtype).collect();
         let Some(first) = types.first() else {
             return Err("no products".into());
         };
@@ -224,26 +256,35 @@ impl Generator<'_> {
         let shape = Shape::new(isa, k, wide)?;
         narrow(k.cols as i64 * 8)?;
         let mut pointers = Pointers::default();
-        let (mut passes, mut panels) = (vec![], vec![]);
-        for (i, p) in k.products.iter().enumerate() {
-            panels.push(self.panel(&mut pointers, &shape, &p.weights, p.depth)?);
-            let stride = |d: usize| narrow(p.source.strides[d] * shape.size as i64);
-            let (by_row, by_k) = (stride(0)?, stride(1)?);
-            narrow(by_row as i64 * k.rows as i64 + by_k as i64 * p.depth as i64)?;
-            let outer = shape.outer(0, by_row as i64);
-            let (pointer, disp) = pointers.of(&mut self.streams, self.code, &p.source, &outer)?;
-            let source = Side { pointer, disp };
-            let same = |q: &&mut Pass| {
-                (q.depth, q.source, q.by_row, q.by_k) == (p.depth, source, by_row, by_k)
-            };
-            match passes.iter_mut().find(same) {
-                Some(pass) => pass.products.push(i),
-                None => {
+        let mut passes: Vec<Pass> = vec![];
+        for (product, p) in k.products.iter().enumerate() {
+            // Terms of one product follow each other, so in later and later passes.
+            let mut earliest = 0;
+            for (i, terms) in p.terms.iter().enumerate() {
+                let panel = self.panel(&mut pointers, &shape, terms)?;
+                let stride = |d: usize| narrow(terms.source.strides[d] * shape.size as i64);
+                let (by_row, by_k) = (stride(0)?, stride(1)?);
+                narrow(by_row as i64 * k.rows as i64 + by_k as i64 * terms.depth as i64)?;
+                let outer = shape.outer(0, by_row as i64);
+                let (pointer, disp) =
+                    pointers.of(&mut self.streams, self.code, &terms.source, &outer)?;
+                let source = Side { pointer, disp };
+                let same = |q: &Pass| {
+                    (q.depth, q.source, q.by_row, q.by_k) == (terms.depth, source, by_row, by_k)
+                };
+                let is_last = i + 1 == p.terms.len();
+                let summand = Summand { product, panel, is_first: i == 0, is_last };
+                let found = (earliest..passes.len()).find(|&at| same(&passes[at]));
+                let at = found.unwrap_or(passes.len());
+                if found.is_none() {
                     // In the first pass of the only tile: what follows may need the registers.
-                    let held = held.take().filter(|held| shape.is_vector(k) && held.is_source(p));
-                    let products = vec![i];
-                    passes.push(Pass { depth: p.depth, source, by_row, by_k, held, products });
+                    let held =
+                        held.take().filter(|held| shape.is_vector(k) && held.is_source(terms));
+                    let depth = terms.depth;
+                    passes.push(Pass { depth, source, by_row, by_k, held, summands: vec![] });
                 }
+                passes[at].summands.push(summand);
+                earliest = at + 1;
             }
         }
         let used = |l: usize| {
@@ -265,7 +306,7 @@ impl Generator<'_> {
             store_ports.push(port);
         }
         // Each source and each weights may need a register of its own to walk along the terms.
-        if passes.iter().any(|p| p.products.len() + 1 > pointers.spare().len() + 1) {
+        if passes.iter().any(|p| p.summands.len() + 1 > pointers.spare().len() + 1) {
             return Err("more pointers than registers".into());
         }
         let ahead = load_ports.iter().zip(&k.loads).filter_map(|(port, view)| {
@@ -283,18 +324,17 @@ impl Generator<'_> {
             load_ports,
             store_ports,
         };
-        Ok(Kernel { k, elementwise, passes, panels, inits, ahead, pointers, shape })
+        Ok(Kernel { k, elementwise, passes, inits, ahead, pointers, shape })
     }
 
     fn panel(
         &mut self,
         pointers: &mut Pointers,
         shape: &Shape,
-        weights: &Weights,
-        depth: usize,
+        terms: &Terms,
     ) -> Result<Panel, String> {
-        let size = shape.size as i64;
-        let (view, by_panel, by_k) = match weights {
+        let (size, depth) = (shape.size as i64, terms.depth);
+        let (view, by_panel, by_k) = match &terms.weights {
             Weights::Packed(view, layout) => {
                 narrow(layout.len() as i64 * size)?;
                 (view, (shape.panel * depth) as i64 * size, None)
@@ -399,10 +439,6 @@ impl Generator<'_> {
 
     fn emit_mat_tile(&mut self, kernel: &Kernel<'_>, tile: &Tile<'_>) {
         let shape = &kernel.shape;
-        let per_product = tile.rows * tile.vectors.len();
-        // Where the sums of each product are, row by row.
-        let mut sums = vec![0usize; kernel.panels.len()];
-        let mut next = 0;
         for &(port, by) in &kernel.ahead {
             for m in 0..tile.rows {
                 for &(col, _) in tile.vectors {
@@ -413,11 +449,7 @@ impl Generator<'_> {
             }
         }
         for pass in &kernel.passes {
-            for (i, &p) in pass.products.iter().enumerate() {
-                sums[p] = next + i * per_product;
-            }
-            self.emit_pass(kernel, pass, tile, next);
-            next += pass.products.len() * per_product;
+            self.emit_pass(kernel, pass, tile);
         }
         let block = RefCell::new(Block::new(self.asm.isa, shape.wide));
         let mut fixed = vec![];
@@ -426,8 +458,7 @@ impl Generator<'_> {
             for (v, &(col, masked)) in tile.vectors.iter().enumerate() {
                 let mut product = |b: &mut Block, p: usize| -> V {
                     let value = b.value();
-                    let reg = sums[p] + m * tile.vectors.len() + v;
-                    fixed.push((value, Reg(reg as u8)));
+                    fixed.push((value, kernel.sum(tile, p, 0, (m, v))));
                     value
                 };
                 let point = Point {
@@ -449,59 +480,57 @@ impl Generator<'_> {
         }
     }
 
-    /// Emits the sums of a pass into registers from `base` on.
-    fn emit_pass(&mut self, kernel: &Kernel<'_>, pass: &Pass, tile: &Tile<'_>, base: usize) {
-        let shape = &kernel.shape;
-        let chains = kernel.k.chains;
-        let n = pass.products.len() * tile.rows * tile.vectors.len();
-        let asm = &mut self.asm;
-        for (i, &p) in pass.products.iter().enumerate() {
-            for m in 0..tile.rows {
-                for (v, &(col, masked)) in tile.vectors.iter().enumerate() {
-                    let reg = Reg((base + (i * tile.rows + m) * tile.vectors.len() + v) as u8);
-                    match &kernel.inits[p] {
-                        Some(port) => {
-                            let col = if port.form == Form::One { 0 } else { tile.first + col };
-                            let row = (tile.row + m) as i32 * port.by_row;
-                            let disp = port.disp + row + (col * shape.size) as i32;
-                            let mem = Mem::at(POINTERS[port.pointer], disp);
-                            load(asm, shape, reg, mem, port.form, masked);
-                        }
-                        None => zero(asm, shape, reg),
+    /// Emits the sums of a pass.
+    fn emit_pass(&mut self, kernel: &Kernel<'_>, pass: &Pass, tile: &Tile<'_>) {
+        let (shape, chains) = (&kernel.shape, kernel.k.chains);
+        for &Summand { product, .. } in pass.summands.iter().filter(|s| s.is_first) {
+            for (m, v) in tile.points() {
+                let reg = kernel.sum(tile, product, 0, (m, v));
+                match &kernel.inits[product] {
+                    Some(port) => {
+                        let (col, masked) = tile.vectors[v];
+                        let col = if port.form == Form::One { 0 } else { tile.first + col };
+                        let row = (tile.row + m) as i32 * port.by_row;
+                        let disp = port.disp + row + (col * shape.size) as i32;
+                        let mem = Mem::at(POINTERS[port.pointer], disp);
+                        load(&mut self.asm, shape, reg, mem, port.form, masked);
                     }
+                    None => zero(&mut self.asm, shape, reg),
+                }
+                for chain in 1..chains {
+                    zero(&mut self.asm, shape, kernel.sum(tile, product, chain, (m, v)));
                 }
             }
         }
-        for i in n..n * chains {
-            zero(asm, shape, Reg((base + i) as u8));
-        }
-        self.emit_terms(kernel, pass, tile, base);
+        self.emit_terms(kernel, pass, tile);
         let mut half = chains / 2;
         while half > 0 {
-            for i in 0..half * n {
-                let (low, high) = (Reg((base + i) as u8), Reg((base + half * n + i) as u8));
-                self.asm.op3(Op::add(shape.wide), shape.width, low, low, Rm::Reg(high));
+            for &Summand { product, .. } in pass.summands.iter().filter(|s| s.is_last) {
+                for (chain, at) in (0..half).flat_map(|c| tile.points().map(move |at| (c, at))) {
+                    let low = kernel.sum(tile, product, chain, at);
+                    let high = kernel.sum(tile, product, half + chain, at);
+                    self.asm.op3(Op::add(shape.wide), shape.width, low, low, Rm::Reg(high));
+                }
             }
             half /= 2;
         }
     }
 
-    fn emit_terms(&mut self, kernel: &Kernel<'_>, pass: &Pass, tile: &Tile<'_>, base: usize) {
+    fn emit_terms(&mut self, kernel: &Kernel<'_>, pass: &Pass, tile: &Tile<'_>) {
         let chains = kernel.k.chains;
-        let per_term = pass.products.len() * tile.rows * tile.vectors.len();
+        let per_term = pass.summands.len() * tile.rows * tile.vectors.len();
         let fixed = |side: Side| (POINTERS[side.pointer], side.disp);
         if pass.depth * per_term <= UNROLLED {
-            let weights: Vec<_> =
-                pass.products.iter().map(|&p| fixed(kernel.panels[p].side)).collect();
+            let weights: Vec<_> = pass.summands.iter().map(|s| fixed(s.panel.side)).collect();
             // Sums, then one register for the source and one for weights.
-            let free = base + per_term * chains + 2;
+            let free = kernel.n_sums(tile) + 2;
             let fours = pass.held.as_ref().and_then(|held| {
                 Fours::emit(&mut self.asm, held, pass.depth, kernel.shape.width, free as u8)
             });
             let (at, disp) = fixed(pass.source);
             let source = fours.map_or(Source::Memory(at, disp), Source::Registers);
             for k in 0..pass.depth {
-                self.emit_term(kernel, pass, tile, base, k, source, &weights);
+                self.emit_term(kernel, pass, tile, k, source, &weights);
             }
             return;
         }
@@ -518,8 +547,7 @@ impl Generator<'_> {
         let source = walker(&mut self.asm, pass.source, Some(RAX));
         let mut walkers: Vec<(usize, i32, Gpr)> = vec![];
         let mut weights = vec![];
-        for &p in &pass.products {
-            let panel = &kernel.panels[p];
+        for Summand { panel, .. } in &pass.summands {
             let by_k = panel.by_k.unwrap_or((tile.padded * kernel.shape.size) as i32);
             let found = walkers.iter().find(|w| (w.0, w.1) == (panel.side.pointer, by_k));
             let reg = match found {
@@ -538,7 +566,7 @@ impl Generator<'_> {
         let top = self.asm.here();
         let is_far = self.weights >= FAR && kernel.k.rows < MANY_ROWS;
         for k in 0..turn {
-            self.emit_term(kernel, pass, tile, base, k, from, &weights);
+            self.emit_term(kernel, pass, tile, k, from, &weights);
             if is_far {
                 self.emit_ahead(kernel, pass, tile, k, &weights);
             }
@@ -550,7 +578,7 @@ impl Generator<'_> {
         self.asm.add_imm(RCX, -1);
         self.asm.jump_if(If::NotEqual, top);
         for k in 0..pass.depth % turn {
-            self.emit_term(kernel, pass, tile, base, k, from, &weights);
+            self.emit_term(kernel, pass, tile, k, from, &weights);
         }
     }
 
@@ -563,8 +591,7 @@ impl Generator<'_> {
         k: usize,
         weights: &[(Gpr, i32)],
     ) {
-        for (&p, &(at, disp)) in pass.products.iter().zip(weights) {
-            let panel = &kernel.panels[p];
+        for (Summand { panel, .. }, &(at, disp)) in pass.summands.iter().zip(weights) {
             if panel.by_k.is_none() {
                 for &(col, _) in tile.vectors {
                     let offset = panel.offset(tile, kernel.shape.size, k, col);
@@ -575,36 +602,36 @@ impl Generator<'_> {
     }
 
     /// Emits term `k`, counted from where the registers are.
-    #[expect(clippy::too_many_arguments, reason = "a term has a place in many things")]
     fn emit_term(
         &mut self,
         kernel: &Kernel<'_>,
         pass: &Pass,
         tile: &Tile<'_>,
-        base: usize,
         k: usize,
         source: Source,
         weights: &[(Gpr, i32)],
     ) {
         let shape = &kernel.shape;
-        let (n, chains) = (tile.vectors.len(), kernel.k.chains);
-        let n_products = pass.products.len();
-        let sums = base + k % chains * n_products * tile.rows * n;
-        let sum = |i: usize, m: usize, v: usize| Reg((sums + (i * tile.rows + m) * n + v) as u8);
+        let n = tile.vectors.len();
+        let n_products = pass.summands.len();
+        let chain = k % kernel.k.chains;
+        let sum = |i: usize, m: usize, v: usize| {
+            kernel.sum(tile, pass.summands[i].product, chain, (m, v))
+        };
         let from = |(at, disp): (Gpr, i32), m: usize| {
             let moved = pass.by_row * (tile.row + m) as i32 + pass.by_k * k as i32;
             Mem::at(at, disp + moved)
         };
         let weight = |i: usize, v: usize| {
             let (at, disp) = weights[i];
-            let panel = &kernel.panels[pass.products[i]];
+            let panel = &pass.summands[i].panel;
             Mem::at(at, disp + panel.offset(tile, shape.size, k, tile.vectors[v].0))
         };
-        let is_strided = |i: usize| kernel.panels[pass.products[i]].by_k.is_some();
+        let is_strided = |i: usize| pass.summands[i].panel.by_k.is_some();
         let fma = Op::fma231(shape.wide);
         let (width, wide) = (shape.width, shape.wide);
         // Registers above all sums: one for the source, the rest for weights.
-        let free = base + n_products * tile.rows * n * chains;
+        let free = kernel.n_sums(tile);
         let broadcast = Reg(free as u8);
         let all_fit = free + 1 + n_products * n <= n_registers(self.asm.isa) as usize;
         // A tail that is loaded for each row needs one register alone.

@@ -160,6 +160,8 @@ fn mat(rng: &mut Rng, s: &mut Sketch, levels: &[usize], packs: &mut Vec<Stmt>) -
     let rows = rng.pick(&[0, 1, 1, 1, 2, 4, 5, 8, 9, 17, 32]);
     let cols = rng.pick(&[0, 1, 3, 8, 8, 16, 16, 17, 31, 32, 33, 64, 64, 97, 128, 150]);
     let n_products = 1 + rng.below(4);
+    let panel =
+        Packed::panel_for(dtype, rows, cols, 1 + rng.below(n_products), rng.pick(&[1, 600]));
     let chains = rng.pick(&[1, 1, 2, 4, 8, Mat::chains_for(rows, cols, n_products)]);
     let n_loads = 1 + rng.below(2);
     let row_view = |s: &mut Sketch, rng: &mut Rng, dims: &[usize; 2], store: bool| {
@@ -188,23 +190,27 @@ fn mat(rng: &mut Rng, s: &mut Sketch, levels: &[usize], packs: &mut Vec<Stmt>) -
     let source = row_view(s, rng, &[rows, shared], false);
     let products: Vec<_> = (0..n_products)
         .map(|_| {
-            let (depth, source) = if rng.below(3) > 0 {
-                (shared, source.clone())
-            } else {
-                let depth = rng.pick(&[0, 1, 2, 7, 16, 33]);
-                (depth, s.load(rng, dtype, &[rows, depth], levels))
-            };
             let init = (rng.below(2) == 0).then(|| rng.below(n_loads) as u32);
-            let weights = if rng.below(4) == 0 {
-                Weights::Strided(row_view(s, rng, &[depth, cols], false))
-            } else {
-                let layout = Packed::for_mat(dtype, depth, cols, rows, n_products);
-                let from = s.load(rng, dtype, &[depth, cols], &[]);
-                let to = View::new(s.arena(dtype, layout.len()), dtype);
-                packs.push(Stmt::Pack(Pack { layout, from, to: to.clone() }));
-                Weights::Packed(to, layout)
-            };
-            Product { depth, source, weights, init }
+            let n_terms = rng.pick(&[1, 1, 2, 3]);
+            let terms = (0..n_terms).map(|_| {
+                let (depth, source) = if rng.below(3) > 0 {
+                    (shared, source.clone())
+                } else {
+                    let depth = rng.pick(&[0, 1, 2, 7, 16, 33]);
+                    (depth, s.load(rng, dtype, &[rows, depth], levels))
+                };
+                let weights = if rng.below(4) == 0 {
+                    Weights::Strided(row_view(s, rng, &[depth, cols], false))
+                } else {
+                    let layout = Packed { dtype, depth, cols, panel };
+                    let from = s.load(rng, dtype, &[depth, cols], &[]);
+                    let to = View::new(s.arena(dtype, layout.len()), dtype);
+                    packs.push(Stmt::Pack(Pack { layout, from, to: to.clone() }));
+                    Weights::Packed(to, layout)
+                };
+                Terms { depth, source, weights }
+            });
+            Product { terms: terms.collect(), init }
         })
         .collect();
     let dtypes = vec![dtype; n_loads];
@@ -250,7 +256,8 @@ fn big_weights_agree_with_the_twin() {
         let (depth, cols, dtype) = (700, 405, DType::F32);
         let data = rng.data(dtype, rows * depth);
         let source = View::new(s.input(data), dtype).strides([depth as i64, 1]);
-        let layout = Packed::for_mat(dtype, depth, cols, rows, 2);
+        let panel = Packed::panel_for(dtype, rows, cols, 2, depth);
+        let layout = Packed { dtype, depth, cols, panel };
         let products: Vec<_> = (0..2)
             .map(|_| {
                 let data = rng.data(dtype, depth * cols);
@@ -258,7 +265,8 @@ fn big_weights_agree_with_the_twin() {
                 let to = View::new(s.arena(dtype, layout.len()), dtype);
                 s.code.body.push(Stmt::Pack(Pack { layout, from, to: to.clone() }));
                 let weights = Weights::Packed(to, layout);
-                Product { depth, source: source.clone(), weights, init: None }
+                let terms = vec![Terms { depth, source: source.clone(), weights }];
+                Product { terms, init: None }
             })
             .collect();
         let dag = vec![Node::Product(0), Node::Product(1)];
@@ -327,8 +335,8 @@ fn steps_hand_over_what_they_store() {
     let kernel = |rng: &mut Rng, s: &mut Sketch, source: View, [depth, cols]: [usize; 2]| {
         let data = rng.data(source.dtype, depth * cols);
         let weights = View::new(s.input(data), source.dtype).strides([cols as i64, 1]);
-        let products =
-            vec![Product { depth, source, weights: Weights::Strided(weights), init: None }];
+        let terms = vec![Terms { depth, source, weights: Weights::Strided(weights) }];
+        let products = vec![Product { terms, init: None }];
         let dag = vec![Node::Product(0), Node::Unary(Unary::Tanh, Val(0))];
         let chains = rng.pick(&[1, Mat::chains_for(1, cols, 1)]);
         Mat { rows: 1, cols, chains, products, loads: vec![], dag, stores: vec![] }
@@ -380,7 +388,7 @@ fn steps_hand_over_what_they_store() {
                 0 => vec![Stmt::Mat(first), Stmt::Mat(last)],
                 1 => {
                     let twice = View::new(s.arena(dtype, hidden), dtype);
-                    last.products[0].source = twice.clone().strides([h, 1]);
+                    last.products[0].terms[0].source = twice.clone().strides([h, 1]);
                     let map = Map {
                         dims: vec![hidden],
                         loads: vec![View { strides: vec![1], ..middle }],
@@ -390,7 +398,7 @@ fn steps_hand_over_what_they_store() {
                     vec![Stmt::Mat(first), Stmt::Map(map), Stmt::Mat(last)]
                 }
                 _ => {
-                    last.products[0].source = read;
+                    last.products[0].terms[0].source = read;
                     vec![Stmt::Mat(last)]
                 }
             };

@@ -179,7 +179,8 @@ impl Surface {
             Stmt::Sort(k) => without_last(&k.dims, stmt),
             Stmt::Mat(k) => {
                 let row = |view: &View| vec![view.strides[0]];
-                let products = k.products.iter().flat_map(|p| [row(&p.source), vec![0]]);
+                let terms = k.products.iter().flat_map(|product| &product.terms);
+                let products = terms.flat_map(|terms| [row(&terms.source), vec![0]]);
                 let stores = k.stores.iter().map(|store| row(&store.to));
                 let all = products.chain(k.loads.iter().map(row)).chain(stores).collect();
                 (&[k.rows], all)

@@ -19,7 +19,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rondeau_machine::code::{
     Binary, Buffer, BufferId, Code, Gemm, Loop, MAX_DIMS, MAX_PARTS, Mat, Node, Pack, Packed,
-    Product, Stmt, Store, Unary, Val, View, Weights,
+    Product, Stmt, Store, Terms, Unary, Val, View, Weights,
 };
 
 use super::cut::{Cutter, Surface, ranges};
@@ -288,19 +288,16 @@ fn by_steps(
 
 /// A product of `n_steps·rows` rows as a loop over steps, with the same sums: a chain for each.
 fn mat_of(k: &Gemm, rows: usize, n_steps: usize, memory: &mut Memory) -> (Stmt, Stmt) {
-    let layout = Packed::for_mat(k.to.dtype, k.k, k.n, rows, 1);
+    let panel = Packed::panel_for(k.to.dtype, rows, k.n, 1, k.k);
+    let layout = Packed { dtype: k.to.dtype, depth: k.k, cols: k.n, panel };
     let packed = View::new(memory.lasting(layout.len() * k.to.dtype.size()), k.to.dtype);
     let step = |view: &View| {
         let by_step = view.strides[0] * rows as i64;
         view.clone().advance(0, by_step)
     };
     let pack = Pack { layout, from: k.b.clone(), to: packed.clone() };
-    let product = Product {
-        depth: k.k,
-        source: step(&k.a),
-        weights: Weights::Packed(packed, layout),
-        init: k.init.as_ref().map(|_| 0),
-    };
+    let terms = Terms { depth: k.k, source: step(&k.a), weights: Weights::Packed(packed, layout) };
+    let product = Product { terms: vec![terms], init: k.init.as_ref().map(|_| 0) };
     let loads: Vec<View> = k.init.iter().map(step).collect();
     let mat = Mat {
         rows,
@@ -377,7 +374,7 @@ fn estimated_ns(stmt: &Stmt) -> f64 {
             points(&k.dims) * points(&k.reduced) * each
         }
         Stmt::Mat(k) => {
-            let depth: usize = k.products.iter().map(|product| product.depth).sum();
+            let depth: usize = k.products.iter().map(Product::depth).sum();
             let each = elementwise(&k.dag, k.loads.len() + k.stores.len()) + 0.01 * depth as f64;
             points(&[k.rows, k.cols]) * each
         }

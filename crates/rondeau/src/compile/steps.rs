@@ -7,7 +7,7 @@
 //! follow those of the step before: what lies batch by batch is read where it is.
 
 use rondeau_machine::code::{
-    Loop, Mat, Node, Order, Packed, Product, Stmt, Store, Val, View, Weights,
+    Loop, Mat, Node, Order, Packed, Product, Stmt, Store, Terms, Val, View, Weights,
 };
 
 use super::place;
@@ -144,18 +144,21 @@ impl Steps {
 
     /// How the kernels want the weights.
     pub(super) fn layout(&self) -> Packed {
-        Packed::for_mat(self.to.dtype, self.depth, self.cols, self.rows, 1)
+        let Steps { depth, cols, .. } = *self;
+        let dtype = self.to.dtype;
+        let panel = Packed::panel_for(dtype, self.rows, cols, 1, depth);
+        Packed { dtype, depth, cols, panel }
     }
 
     /// The loop over the steps and the rows after it, with weights in that layout.
     pub(super) fn stmts(&self, weights: &Weights) -> Vec<Stmt> {
         let mat = |rows: usize, place: &dyn Fn(&View, usize) -> View| {
-            let product = Product {
+            let terms = Terms {
                 depth: self.depth,
                 source: place(&self.source, 0),
                 weights: weights.clone(),
-                init: self.init.as_ref().map(|_| 0),
             };
+            let product = Product { terms: vec![terms], init: self.init.as_ref().map(|_| 0) };
             Stmt::Mat(Mat {
                 rows,
                 cols: self.cols,

@@ -6,10 +6,21 @@
 use std::collections::HashMap;
 
 use super::Target;
+use rondeau_machine::code::MAX_TERMS;
+
 use crate::compile::cluster::Cluster;
 use crate::compile::place::Value;
 use crate::ir::{Atom, Eqn, Program, Var};
 use crate::prim::{self, Prim};
+
+/// Products of a kernel that are read only as their sum.
+#[derive(Default)]
+pub(super) struct Summed {
+    /// The products, in the order of the sum.
+    pub(super) dots: Vec<usize>,
+    /// They and the sums of them, the whole sum last.
+    pub(super) eqns: Vec<usize>,
+}
 
 /// A body while it is written.
 pub(super) struct Body<'a> {
@@ -91,6 +102,43 @@ impl<'a> Body<'a> {
             }
             (var, axes) = (eqn.inputs[0].var()?, of_input);
         }
+    }
+
+    /// The products among these equations of one kernel, those together that only their sum reads.
+    pub(super) fn summed(&self, eqns: &[usize]) -> Vec<Summed> {
+        let mut all: Vec<Summed> = vec![];
+        for &i in eqns {
+            let eqn = &self.program.eqns()[i];
+            match &eqn.prim {
+                Prim::DotGeneral(_) => all.push(Summed { dots: vec![i], eqns: vec![i] }),
+                Prim::Binary(prim::Binary::Add) => {
+                    let whole = |atom: Atom| {
+                        let var = atom.var().filter(|var| self.is_read_once(*var))?;
+                        let binder = self.binder[var.index()]?;
+                        all.iter().position(|summed| summed.eqns.last() == Some(&binder))
+                    };
+                    let (Some(a), Some(b)) = (whole(eqn.inputs[0]), whole(eqn.inputs[1])) else {
+                        continue;
+                    };
+                    if all[a].dots.len() + all[b].dots.len() <= MAX_TERMS {
+                        let first = std::mem::take(&mut all[a]);
+                        let second = std::mem::take(&mut all[b]);
+                        all[a.min(b)] = Summed {
+                            dots: [first.dots, second.dots].concat(),
+                            eqns: [first.eqns, second.eqns, vec![i]].concat(),
+                        };
+                        all.remove(a.max(b));
+                    }
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+
+    /// Whether one equation reads a variable, once, and nothing else does.
+    fn is_read_once(&self, var: Var) -> bool {
+        self.readers[var.index()].len() == 1 && !self.targets.contains_key(&var)
     }
 
     /// The one reader of a product if it adds something that is computed elsewhere, and that.

@@ -4,7 +4,7 @@
 //! Axes are gathered into rows and columns here; when many rows become a loop, `steps` knows, and in
 //! which order terms are summed, the primitive and the machine.
 
-use rondeau_machine::code::{Gemm, Mat, Node, Pack, Packed, Product, Stmt, View, Weights};
+use rondeau_machine::code::{Gemm, Mat, Node, Pack, Packed, Product, Stmt, Terms, View, Weights};
 
 use super::Lowerer;
 use super::body::Body;
@@ -15,7 +15,7 @@ use crate::compile::expr::Expr;
 use crate::compile::machine_dtype;
 use crate::compile::place::{self, Value};
 use crate::compile::steps::{ByRows, Steps};
-use crate::ir::{Atom, Aval, Eqn};
+use crate::ir::{Atom, Aval, Eqn, Program};
 use crate::prim::{self, DotGeneral, Prim};
 
 /// What is packed, and how.
@@ -46,20 +46,26 @@ impl Lowerer {
         };
         let shape: Shape =
             if mat.rank == 1 { [mat.cols].into() } else { [mat.rows, mat.cols].into() };
-        let is_product = |&&i: &&usize| matches!(body.program.eqns()[i].prim, Prim::DotGeneral(_));
-        let dots: Vec<usize> = cluster.eqns.iter().filter(is_product).copied().collect();
         let mut expr = Expr::default();
         let mut products = Vec::new();
-        let mut done = dots.clone();
-        for &i in &dots {
-            let eqn = &body.program.eqns()[i];
-            let Prim::DotGeneral(dot) = &eqn.prim else { unreachable!("internal: filtered") };
-            let mut product = self.product(body, eqn, dot, mat, dots.len());
+        let mut done = Vec::new();
+        let all = body.summed(&cluster.eqns);
+        let panel = panel_for(body.program, mat, all.iter().flat_map(|summed| &summed.dots));
+        for summed in &all {
+            let terms = summed.dots.iter().map(|&i| {
+                let eqn = &body.program.eqns()[i];
+                let Prim::DotGeneral(dot) = &eqn.prim else { unreachable!("internal: a product") };
+                self.terms(body, eqn, dot, mat, panel)
+            });
+            let terms: Vec<Terms> = terms.collect();
+            let mut product = Product { terms, init: None };
             let val = expr.push(Node::Product(products.len() as u32));
-            expr.define(eqn.outputs[0], val);
+            let whole = *summed.eqns.last().expect("internal: a product at least");
+            expr.define(body.program.eqns()[whole].outputs[0], val);
+            done.extend(&summed.eqns);
             // Many rows would wait for the memory that they start from.
             if (self.scope() == 0 || mat.rows == 1)
-                && let Some((sum, other)) = body.sum_after(i)
+                && let Some((sum, other)) = body.sum_after(whole)
                 && body.is_in(sum, c)
             {
                 let value = self.value(body, other);
@@ -85,7 +91,7 @@ impl Lowerer {
         self.note(format!(
             "mat [{rows}, {cols}]: {} products of depth {}, {} nodes, {} loads, {} stores",
             products.len(),
-            products.iter().map(|p| p.depth.to_string()).collect::<Vec<_>>().join(" "),
+            products.iter().map(depths).collect::<Vec<_>>().join(" "),
             expr.nodes.len(),
             expr.loads.len(),
             stores.len()
@@ -97,9 +103,9 @@ impl Lowerer {
         };
         let stmt = Mat { rows, cols, chains, products, loads: expr.loads, dag: expr.nodes, stores };
         self.touch(stmt.loads.iter().chain(stmt.stores.iter().map(|store| &store.to)));
-        self.touch(stmt.products.iter().map(|product| &product.source));
-        for product in &stmt.products {
-            match &product.weights {
+        for terms in stmt.products.iter().flat_map(|product| &product.terms) {
+            self.memory.touch(terms.source.buffer);
+            match &terms.weights {
                 Weights::Packed(view, _) | Weights::Strided(view) => {
                     self.memory.touch(view.buffer);
                 }
@@ -108,15 +114,16 @@ impl Lowerer {
         self.emit(Stmt::Mat(stmt));
     }
 
-    /// One product of a `Mat`, its weights packed before the loop in which they stay the same.
-    fn product(
+    /// One product as terms of a `Mat`, its weights packed before the loop in which they stay the
+    /// same.
+    fn terms(
         &mut self,
         body: &mut Body<'_>,
         eqn: &Eqn,
         dot: &prim::DotGeneral,
         mat: MatShape,
-        n_products: usize,
-    ) -> Product {
+        panel: usize,
+    ) -> Terms {
         let [lhs, rhs] = [0, 1].map(|i| {
             let value = self.value(body, eqn.inputs[i]);
             let rank = body.program.aval(eqn.inputs[i]).rank();
@@ -125,18 +132,17 @@ impl Lowerer {
         let avals = [0, 1].map(|i| body.program.aval(eqn.inputs[i]));
         let depth = avals[0].shape[dot.lhs_contract[0]];
         let (lk, rk) = (dot.lhs_contract[0], dot.rhs_contract[0]);
-        // The vector side is the source; of two matrices it is the left one.
-        let weights_left = rhs.strides.len() == 1 && lhs.strides.len() == 2;
-        let (source, sk, weights, wk) =
-            if weights_left { (rhs, rk, lhs, lk) } else { (lhs, lk, rhs, rk) };
+        let (source, sk, weights, wk) = match source_of(body.program, eqn) {
+            0 => (lhs, lk, rhs, rk),
+            _ => (rhs, rk, lhs, lk),
+        };
         let row = if source.strides.len() == 2 { source.strides[1 - sk] } else { 0 };
         let source_strides = vec![row, source.strides[sk]];
         let weight_strides = vec![weights.strides[wk], weights.strides[1 - wk]];
         let source = source.strides(source_strides);
         let weights = weights.strides(weight_strides);
-        let layout =
-            Packed::for_mat(machine_dtype(mat.dtype), depth, mat.cols, mat.rows, n_products);
-        Product { depth, source, weights: self.packed(weights, layout, mat.dtype), init: None }
+        let layout = Packed { dtype: machine_dtype(mat.dtype), depth, cols: mat.cols, panel };
+        Terms { depth, source, weights: self.packed(weights, layout, mat.dtype) }
     }
 
     /// Weights in that layout, or where they are if they change with each step.
@@ -306,6 +312,34 @@ impl Lowerer {
         matrix_view(&dense, &shape, &at(0, nb), &at(nb, nr), &at(nb + nr, cols.len()))
             .expect("internal: dense arrays are matrices")
     }
+}
+
+/// Which input of a product is its source: the vector, or of two matrices the left one.
+fn source_of(program: &Program, eqn: &Eqn) -> usize {
+    let ranks = [0, 1].map(|i| program.aval(eqn.inputs[i]).rank());
+    usize::from(ranks == [2, 1])
+}
+
+/// The columns of a panel that suit all of these products of one kernel.
+fn panel_for<'a>(program: &Program, mat: MatShape, dots: impl Iterator<Item = &'a usize>) -> usize {
+    let source = |&i: &usize| {
+        let eqn = &program.eqns()[i];
+        let side = source_of(program, eqn);
+        let Prim::DotGeneral(dot) = &eqn.prim else { unreachable!("internal: a product") };
+        let axis = [&dot.lhs_contract, &dot.rhs_contract][side][0];
+        (eqn.inputs[side], program.aval(eqn.inputs[side]).shape[axis])
+    };
+    let sources: Vec<(Atom, usize)> = dots.map(source).collect();
+    let sharing = |one: &(Atom, usize)| sources.iter().filter(|other| other.0 == one.0).count();
+    let n_sharing = sources.iter().map(sharing).max().unwrap_or(1);
+    let depth = sources.iter().map(|source| source.1).max().unwrap_or(0);
+    Packed::panel_for(machine_dtype(mat.dtype), mat.rows, mat.cols, n_sharing, depth)
+}
+
+/// The depths of a product's terms, as in `64+128`.
+fn depths(product: &Product) -> String {
+    let depths = product.terms.iter().map(|terms| terms.depth.to_string());
+    depths.collect::<Vec<_>>().join("+")
 }
 
 /// A view with the axes (batch.., rows, columns), if the axes of each merge.
