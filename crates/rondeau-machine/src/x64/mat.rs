@@ -91,7 +91,7 @@ pub(super) struct Kernel<'a> {
     elementwise: Elementwise<'a>,
     passes: Vec<Pass>,
     inits: Vec<Option<Port>>,
-    /// What comes from beyond the second-level cache, and the bytes from a tile's lines to those of the next.
+    /// What comes from beyond the second-level cache, and the bytes from a tile's step to that of the next tile.
     ahead: Vec<(Port, i32)>,
     pointers: Pointers,
     shape: Shape,
@@ -135,7 +135,6 @@ impl Kernel<'_> {
 }
 
 /// A tile: its rows and vectors relative to where the pointers are.
-#[derive(Clone, Copy)]
 struct Tile<'a> {
     row: usize,
     rows: usize,
@@ -370,16 +369,15 @@ impl Generator<'_> {
         Ok(Port { pointer, disp, by_row, form })
     }
 
-    /// The bytes from the lines that a tile loads to those that the next one will load, if it is worth to fetch
-    /// them ahead: the view moves on with the loop, so no cache has them, and the epilogue waits for each.
+    /// The bytes from the step of a tile to that of the next one, if it is worth to fetch the lines ahead that the
+    /// next one loads: the view moves on with the loop, so no cache has them, and the epilogue waits for each.
     fn ahead(&self, shape: &Shape, view: &View, port: &Port) -> Option<i32> {
         let level = self.n_levels.checked_sub(1)?;
         let by_step = view.advance.get(level)?.stride * view.dtype.size() as i64;
         let lines = port.form == Form::Lanes && by_step.unsigned_abs() >= PAGE;
         match shape.row_tiles {
             _ if !lines || shape.tile_rows == 1 => None,
-            // The rows of the next step follow those of this one.
-            2.. => narrow(port.by_row as i64 * shape.tile_rows as i64).ok(),
+            2.. => Some(0),
             _ => narrow(by_step).ok(),
         }
     }
@@ -418,6 +416,13 @@ impl Generator<'_> {
         vectors: &[(usize, bool)],
     ) {
         let Kernel { k, shape, pointers, .. } = kernel;
+        if shape.row_tiles > 1 {
+            // The first tile of the next panel follows the last one of this.
+            pointers.emit_load(&mut self.asm);
+            let rows = shape.tile_rows;
+            let next = Tile { row: 0, rows, first: first + shape.panel, padded, vectors };
+            self.emit_ahead(kernel, &next);
+        }
         let tiles = |g: &mut Self, row: usize, rows: usize| {
             pointers.emit_load(&mut g.asm);
             for vectors in vectors.chunks(shape.tile_vectors) {
@@ -439,15 +444,8 @@ impl Generator<'_> {
 
     fn emit_mat_tile(&mut self, kernel: &Kernel<'_>, tile: &Tile<'_>) {
         let shape = &kernel.shape;
-        for &(port, by) in &kernel.ahead {
-            for m in 0..tile.rows {
-                for &(col, _) in tile.vectors {
-                    let row = (tile.row + m) as i32 * port.by_row;
-                    let disp = port.disp + row + ((tile.first + col) * shape.size) as i32 + by;
-                    self.asm.prefetch(Mem::at(POINTERS[port.pointer], disp));
-                }
-            }
-        }
+        let on = if shape.row_tiles > 1 { shape.tile_rows } else { 0 };
+        self.emit_ahead(kernel, &Tile { row: tile.row + on, ..*tile });
         for pass in &kernel.passes {
             self.emit_pass(kernel, pass, tile);
         }
@@ -477,6 +475,20 @@ impl Generator<'_> {
             self.emit_only_block(&setting, &block, &fixed, &kernel.k.stores, kernel.k.cols);
         } else {
             self.emit_block(&setting, &block, &fixed, &[]);
+        }
+    }
+
+    /// Emits the fetch of what [`Kernel::ahead`] says for a tile that comes later.
+    fn emit_ahead(&mut self, kernel: &Kernel<'_>, tile: &Tile<'_>) {
+        for &(port, by_step) in &kernel.ahead {
+            for m in 0..tile.rows {
+                for &(col, _) in tile.vectors {
+                    let row = (tile.row + m) as i32 * port.by_row;
+                    let col = ((tile.first + col) * kernel.shape.size) as i32;
+                    let disp = port.disp + row + col + by_step;
+                    self.asm.prefetch(Mem::at(POINTERS[port.pointer], disp));
+                }
+            }
         }
     }
 
@@ -568,7 +580,7 @@ impl Generator<'_> {
         for k in 0..turn {
             self.emit_term(kernel, pass, tile, k, from, &weights);
             if is_far {
-                self.emit_ahead(kernel, pass, tile, k, &weights);
+                self.emit_weights_ahead(kernel, pass, tile, k, &weights);
             }
         }
         self.asm.add_imm(source, pass.by_k * turn as i32);
@@ -583,7 +595,7 @@ impl Generator<'_> {
     }
 
     /// Emits the fetch of packed weights ahead of those of term `k`.
-    fn emit_ahead(
+    fn emit_weights_ahead(
         &mut self,
         kernel: &Kernel<'_>,
         pass: &Pass,
