@@ -613,7 +613,7 @@ pub enum Combine {
     ArgMin,
 }
 
-/// Running combinations: `to[.., i]` combines `from[.., 0..=i]` in order.
+/// Running combinations: `to[.., i]` combines `from[.., 0..=i]` in order, from the first on, which stays as it is.
 #[derive(Clone, Debug)]
 pub struct Cumulative {
     /// How values are combined; not `ArgMax` or `ArgMin`.

@@ -68,11 +68,14 @@ impl Twin<'_> {
             Stmt::Cumulative(k) => {
                 let (&n, outer) = k.dims.split_last().unwrap();
                 for outer in points(outer) {
-                    let mut sum = identity_bits(k.combine, k.from.dtype);
+                    let mut sum = None;
                     for i in 0..n {
                         let at = [&outer[..], &[i]].concat();
-                        sum = combine_bits(k.combine, k.from.dtype, sum, self.read(&k.from, &at));
-                        self.write(&k.to, &at, sum);
+                        let next = self.read(&k.from, &at);
+                        let joined =
+                            sum.map_or(next, |s| combine_bits(k.combine, k.from.dtype, s, next));
+                        self.write(&k.to, &at, joined);
+                        sum = Some(joined);
                     }
                 }
             }

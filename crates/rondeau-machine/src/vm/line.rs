@@ -3,7 +3,7 @@
 use super::{Frame, Planner, Strided, for_each_point, with_number};
 use crate::code::{self, Combine};
 use crate::dag::DType;
-use crate::scalar::{combine, identity};
+use crate::scalar::combine;
 
 /// A planned [`code::Cumulative`].
 #[derive(Debug)]
@@ -30,16 +30,14 @@ impl Cumulative {
             let to = frame.at(&self.to.addr).wrapping_offset(self.to.offset(at));
             let (by_from, by_to) = (self.from.strides[at.len()], self.to.strides[at.len()]);
             with_number!(self.from.dtype, T, {
-                let mut sum = identity::<T>(self.how);
+                let mut sum: Option<T> = None;
                 for i in 0..self.n as isize {
                     // SAFETY: all points are checked; an element is read before it may be overwritten.
                     unsafe {
-                        sum = combine(
-                            self.how,
-                            sum,
-                            *(from.wrapping_offset(i * by_from) as *const T),
-                        );
-                        *(to.wrapping_offset(i * by_to) as *mut T) = sum;
+                        let next = *(from.wrapping_offset(i * by_from) as *const T);
+                        let joined = sum.map_or(next, |sum| combine(self.how, sum, next));
+                        *(to.wrapping_offset(i * by_to) as *mut T) = joined;
+                        sum = Some(joined);
                     }
                 }
             });

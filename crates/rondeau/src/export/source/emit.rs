@@ -520,7 +520,11 @@ fn cumulative(w: &mut Writer, c: &Cumulative, aval: &Aval, x: &Value) -> View {
     outer_shape.remove(c.axis);
     w.nest(&outer_shape, |w, outer| {
         let (acc, i) = (w.name("acc"), w.name("i"));
-        let (first, _) = fold(w.lang, c.fold, aval.dtype, &acc, &acc);
+        let (mut first, _) = fold(w.lang, c.fold, aval.dtype, &acc, &acc);
+        if c.fold == Fold::Sum && aval.dtype.is_float() {
+            // The first element stays as it is, and 0 + -0 would be 0.
+            first.insert(0, '-');
+        }
         w.declare(&acc, aval.dtype, &first, true);
         w.count(&i, "0", &n.to_string(), |w| {
             let at = if c.reverse { format!("({} - {i})", n.saturating_sub(1)) } else { i.clone() };

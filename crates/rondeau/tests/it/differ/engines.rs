@@ -197,6 +197,10 @@ impl Packed {
     }
 }
 
+/// How many runs with other rounding are asked, in turn: a few explain most differences, and where two numbers
+/// cancel but for one rounding in a hundred, it takes hundreds to see that.
+const RUNS: [usize; 4] = [4, 16, 64, 1024];
+
 /// The values of a program at a point by the book, and how far rounding may move them.
 pub(crate) struct Meaning<'a> {
     program: &'a Program,
@@ -228,13 +232,12 @@ impl<'a> Meaning<'a> {
             tally.same = 1;
             return Ok(tally);
         }
-        // A few runs explain most differences.
         let n_outputs = self.values.len();
-        for n in [4, 16, 64] {
+        for n in RUNS {
             self.make_others(n);
             let verdicts = (0..n_outputs).map(|i| self.verdict(i, &got[i])).collect::<Vec<_>>();
             if let Some(i) = verdicts.iter().position(|verdict| *verdict == Verdict::Different) {
-                if n == 64 {
+                if n == RUNS[RUNS.len() - 1] {
                     let fault = first_difference(&got[i], &self.values[i]);
                     return Err(format!("{who}: output {i} {fault} by the book"));
                 }
