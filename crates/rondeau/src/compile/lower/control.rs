@@ -7,10 +7,43 @@ use rondeau_machine::code::{Loop, Stmt, Switch, View, While};
 use super::body::Body;
 use super::{Lowerer, Target};
 use crate::buffer::DType;
-use crate::compile::carry::{Carry, state_in};
+use crate::compile::carry::{Carry, State, state_in};
 use crate::compile::place::{self, Value};
-use crate::ir::{Aval, Eqn};
+use crate::ir::{Atom, Aval, Eqn, Var};
 use crate::prim;
+
+/// Where the steps of a loop find and leave what changes from one to the next.
+struct Places {
+    carries: Vec<Carry>,
+    xs: Vec<Value>,
+    /// None where the places of a carry are the rows.
+    ys: Vec<Option<View>>,
+}
+
+/// What the rows of a loop's ys show, so that the places of a carry can be the rows.
+#[derive(Clone, Copy)]
+struct Shows {
+    carry: usize,
+    state: State,
+}
+
+impl Places {
+    /// The carry and the rows of xs that a step of the loop at this level reads.
+    fn before(&self, scan: &prim::Scan, level: usize) -> Vec<Value> {
+        let carries = self.carries.iter().map(|carry| Value::Stored(carry.before(level)));
+        let row = |view: &View| place::row(view, level, scan.length, scan.reverse);
+        let rows = self.xs.iter().map(|x| x.map(row));
+        carries.chain(rows).collect()
+    }
+
+    /// Where it writes the carry and the rows of ys.
+    fn after(&self, scan: &prim::Scan, level: usize) -> Vec<Target> {
+        let carries = self.carries.iter().map(|carry| vec![carry.after(level)]);
+        let row = |view: &View| place::row(view, level, scan.length, scan.reverse);
+        let rows = self.ys.iter().map(|y| y.iter().map(row).collect());
+        carries.chain(rows).collect()
+    }
+}
 
 impl Lowerer {
     pub(super) fn scan(&mut self, body: &mut Body<'_>, eqn: &Eqn, scan: &prim::Scan) {
@@ -21,64 +54,83 @@ impl Lowerer {
         if scan.length == 1 {
             return self.one_step(body, eqn, scan, consts, xs);
         }
-        let avals = scan.body.input_avals();
-        let carry_avals = &avals[scan.n_consts..scan.n_consts + scan.n_carry];
         let (last, ys) = eqn.outputs.split_at(scan.n_carry);
-        let mut tracked = vec![None; ys.len()];
+        let shown = shown(body, scan, ys);
+        let carries = self.place_carries(body, scan, init, &shown);
+        let ys = self.place_ys(body, ys, &carries, &shown);
+        self.touch(carries.iter().map(|carry| &carry.place));
+        self.touch(ys.iter().flatten());
+        let kind = if scan.reverse { "scan backwards" } else { "scan" };
+        self.note(format!("{kind}, {} steps", scan.length));
+        let places = Places { carries, xs, ys };
+        if scan.length > 0 {
+            let level = self.level();
+            let (inputs, invariant) = inputs_of(consts, places.before(scan, level));
+            let targets = places.after(scan, level);
+            let stmts = self.enclosed(true, |lowerer| {
+                lowerer.body(&scan.body, inputs, targets, &invariant);
+            });
+            self.emit_control(Stmt::Loop(Loop { n_steps: scan.length, body: stmts }));
+        }
+        for (&var, carry) in last.iter().zip(&places.carries) {
+            self.leave(body, var, carry.last(scan.length));
+        }
+    }
+
+    /// Makes places for the carries of a loop, with their initial values in the first ones.
+    fn place_carries(
+        &mut self,
+        body: &mut Body<'_>,
+        scan: &prim::Scan,
+        init: &[Atom],
+        shown: &[Option<Shows>],
+    ) -> Vec<Carry> {
+        let scope = self.scope();
         let mut carries = Vec::new();
-        for (c, (&init, aval)) in init.iter().zip(carry_avals).enumerate() {
-            let free = |i: &usize| tracked[*i].is_none() && !body.targets.contains_key(&ys[*i]);
-            let states = (0..ys.len()).filter(free);
-            let states: Vec<_> = states.filter_map(|i| Some((i, state_in(scan, c, i)?))).collect();
-            let carry = match states.is_empty() {
-                true => Carry::twice(&mut self.memory, aval, self.scopes.len() - 1),
-                false => {
+        for (c, &atom) in init.iter().enumerate() {
+            let aval = body.program.aval(atom);
+            let carry = match shown.iter().flatten().any(|shows| shows.carry == c) {
+                true => {
                     let track = self.temporary(&aval.prepend(scan.length + 1));
-                    states.iter().for_each(|&(i, state)| tracked[i] = Some((c, state)));
                     Carry::track(track, scan.length, scan.reverse)
                 }
+                false => Carry::twice(&mut self.memory, &aval, scope),
             };
-            let value = self.value(body, init);
+            let value = self.value(body, atom);
             self.copy(&value, &aval.shape, carry.first());
             carries.push(carry);
         }
-        let mut y_places = Vec::new();
-        for (&y, tracked) in ys.iter().zip(&tracked) {
-            y_places.push(match *tracked {
-                Some((c, state)) => {
-                    let rows = carries[c].states(state);
-                    body.values[y.index()] = Some(Value::Stored(rows));
+        carries
+    }
+
+    /// Where the rows of ys go that are not the places of a carry.
+    fn place_ys(
+        &mut self,
+        body: &mut Body<'_>,
+        ys: &[Var],
+        carries: &[Carry],
+        shown: &[Option<Shows>],
+    ) -> Vec<Option<View>> {
+        let mut places = Vec::new();
+        for (&y, shown) in ys.iter().zip(shown) {
+            places.push(match *shown {
+                Some(Shows { carry, state }) => {
+                    body.values[y.index()] = Some(Value::Stored(carries[carry].states(state)));
                     None
                 }
                 None => Some(self.destination(body, y)),
             });
         }
-        self.touch(carries.iter().map(|carry| &carry.place));
-        self.touch(y_places.iter().flatten());
-        let kind = if scan.reverse { "scan backwards" } else { "scan" };
-        self.note(format!("{kind}, {} steps", scan.length));
-        let level = self.level();
-        if scan.length > 0 {
-            let stmts = self.enclosed(true, |lowerer| {
-                let row = |view: &View| place::row(view, level, scan.length, scan.reverse);
-                let mut inputs = consts;
-                let mut invariant = vec![true; inputs.len()];
-                inputs.extend(carries.iter().map(|carry| Value::Stored(carry.before(level))));
-                inputs.extend(xs.iter().map(|x| x.map(row)));
-                invariant.resize(inputs.len(), false);
-                let mut targets: Vec<Target> =
-                    carries.iter().map(|carry| vec![carry.after(level)]).collect();
-                targets.extend(y_places.iter().map(|y| y.iter().map(row).collect()));
-                lowerer.body(&scan.body, inputs, targets, &invariant);
-            });
-            self.emit_control(Stmt::Loop(Loop { n_steps: scan.length, body: stmts }));
-        }
-        for ((&var, carry), aval) in last.iter().zip(&carries).zip(carry_avals) {
-            let value = Value::Stored(carry.last(scan.length));
-            body.values[var.index()] = Some(value.clone());
-            if let Some(target) = body.targets.get(&var).cloned() {
-                self.copy(&value, &aval.shape, target[0].clone());
-            }
+        places
+    }
+
+    /// The last carry of a loop is there; it is copied to where it is wanted.
+    fn leave(&mut self, body: &mut Body<'_>, var: Var, last: View) {
+        let value = Value::Stored(last);
+        body.values[var.index()] = Some(value.clone());
+        if let Some(target) = body.targets.get(&var).cloned() {
+            let shape = &body.program.var_aval(var).shape;
+            self.copy(&value, shape, target[0].clone());
         }
     }
 
@@ -102,10 +154,8 @@ impl Lowerer {
         }
         self.touch(targets.iter().flatten());
         self.note("scan, 1 step");
-        let mut invariant = vec![true; consts.len()];
-        invariant.resize(consts.len() + carry.len() + xs.len(), false);
         let rows = xs.iter().map(|x| x.map(place::first_row)).collect();
-        let inputs = [consts, carry, rows].concat();
+        let (inputs, invariant) = inputs_of(consts, [carry, rows].concat());
         let stmts = self.enclosed(false, |lowerer| {
             lowerer.body(&scan.body, inputs, targets, &invariant);
         });
@@ -134,20 +184,14 @@ impl Lowerer {
         self.touch(carries.iter().chain(&next).chain([&flag]));
         self.note("while");
         let carry_values: Vec<Value> = carries.iter().cloned().map(Value::Stored).collect();
-        let write = |consts: Vec<Value>| {
-            let invariant = vec![true; consts.len()];
-            let inputs = [consts, carry_values.clone()].concat();
-            let invariant = [invariant, vec![false; carry_values.len()]].concat();
-            (inputs, invariant)
-        };
         // One statement holds both: its condition runs again after each step.
         let begin = self.memory.enter();
-        let (inputs, invariant) = write(cond_consts);
+        let (inputs, invariant) = inputs_of(cond_consts, carry_values.clone());
         self.memory.enter();
         let cond = self.enclosed_from(begin, false, |lowerer| {
             lowerer.body(&while_.cond, inputs, vec![vec![flag.clone()]], &invariant);
         });
-        let (inputs, invariant) = write(body_consts);
+        let (inputs, invariant) = inputs_of(body_consts, carry_values);
         self.memory.enter();
         let steps = self.enclosed_from(begin, false, |lowerer| {
             let targets = next.iter().map(|view| vec![view.clone()]).collect();
@@ -159,12 +203,7 @@ impl Lowerer {
         self.memory.leave();
         self.emit_control(Stmt::While(While { cond, flag, body: steps }));
         for (&var, carry) in eqn.outputs.iter().zip(carries) {
-            let value = Value::Stored(carry);
-            body.values[var.index()] = Some(value.clone());
-            if let Some(target) = body.targets.get(&var).cloned() {
-                let shape = body.program.var_aval(var).shape.clone();
-                self.copy(&value, &shape, target[0].clone());
-            }
+            self.leave(body, var, carry);
         }
     }
 
@@ -193,4 +232,19 @@ impl Lowerer {
         self.memory.leave();
         self.emit_control(Stmt::Switch(Switch { index, branches }));
     }
+}
+
+/// What the rows of each of ys show of the first carry that they show; nothing if another place is
+/// wanted for them.
+fn shown(body: &Body<'_>, scan: &prim::Scan, ys: &[Var]) -> Vec<Option<Shows>> {
+    let shows = |y, carry| Some(Shows { carry, state: state_in(scan, carry, y)? });
+    let first = |y| (0..scan.n_carry).find_map(|carry| shows(y, carry));
+    let is_free = |var: &Var| !body.targets.contains_key(var);
+    ys.iter().enumerate().map(|(y, var)| first(y).filter(|_| is_free(var))).collect()
+}
+
+/// The inputs of a body, and which of them stay the same from step to step.
+fn inputs_of(consts: Vec<Value>, moving: Vec<Value>) -> (Vec<Value>, Vec<bool>) {
+    let invariant = [vec![true; consts.len()], vec![false; moving.len()]].concat();
+    ([consts, moving].concat(), invariant)
 }
