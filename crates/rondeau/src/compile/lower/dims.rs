@@ -4,6 +4,47 @@
 use rondeau_machine::code::{MAX_DIMS, Map, Node, Reduce, Stmt, View};
 
 use super::Lowerer;
+use crate::buffer::Shape;
+
+/// The points of a kernel: those of a shape, whose axes are its dimensions in some order.
+pub(super) struct Space {
+    pub(super) shape: Shape,
+    /// The axis that a dimension is; none for a dimension of one point.
+    axes: Vec<Option<usize>>,
+}
+
+impl Space {
+    /// The dimensions are the axes.
+    pub(super) fn of(shape: &Shape) -> Space {
+        Space::permuted(shape, &(0..shape.rank()).collect::<Vec<_>>())
+    }
+
+    /// Dimension `i` is axis `order[i]`.
+    pub(super) fn permuted(shape: &Shape, order: &[usize]) -> Space {
+        Space { shape: shape.clone(), axes: order.iter().copied().map(Some).collect() }
+    }
+
+    /// A vector is the one row of a matrix.
+    pub(super) fn of_row(n: usize) -> Space {
+        Space { shape: [n].into(), axes: vec![None, Some(0)] }
+    }
+
+    /// A view of the shape with the strides of the kernel.
+    pub(super) fn arrange(&self, view: &View) -> View {
+        let stride = |axis: &Option<usize>| axis.map_or(0, |axis| view.strides[axis]);
+        view.clone().strides(self.axes.iter().map(stride).collect::<Vec<_>>())
+    }
+
+    /// What counts along an axis counts along its dimension.
+    pub(super) fn count_by_dims(&self, nodes: &mut [Node]) {
+        for node in nodes {
+            if let Node::Iota { dim, .. } = node {
+                let at = self.axes.iter().position(|&axis| axis == Some(*dim as usize));
+                *dim = at.expect("internal: an axis of the shape") as u32;
+            }
+        }
+    }
+}
 
 impl Lowerer {
     /// Appends a statement along a last dimension; leading dimensions beyond the most that a

@@ -2,11 +2,11 @@
 //!
 //! What a primitive computes is `expr`'s knowledge; here are only its loads and its stores.
 
-use rondeau_machine::code::{MAX_DIMS, Map, Stmt, Store, View};
+use rondeau_machine::code::{MAX_DIMS, Map, Stmt, Store, Val};
 
 use super::Lowerer;
 use super::body::Body;
-use super::dims::{collapse, count_by_loops, step_by_loops};
+use super::dims::{Space, collapse, count_by_loops, step_by_loops};
 use super::values::spread;
 use crate::buffer::Shape;
 use crate::compile::cluster::Cluster;
@@ -22,9 +22,10 @@ impl Lowerer {
         cluster: &Cluster,
         shape: &Shape,
     ) {
+        let space = Space::of(shape);
         let mut expr = Expr::default();
-        self.compute(body, &mut expr, &cluster.eqns, shape, &|view| view);
-        let stores = self.stores(body, &expr, c, &cluster.eqns, &|view| view);
+        self.compute(body, &mut expr, &cluster.eqns, &space);
+        let stores = self.stores(body, &expr, c, &cluster.eqns, &space);
         self.emit_map(shape, expr, stores);
     }
 
@@ -56,31 +57,38 @@ impl Lowerer {
         self.emit(Stmt::Map(map).in_loops(&outer));
     }
 
-    /// Computes the elementwise equations of a kernel over `shape` into its DAG; `arrange` turns
-    /// the strides of a view of that shape into those of the kernel.
+    /// Computes elementwise equations of a kernel into its DAG.
     pub(super) fn compute(
         &mut self,
         body: &mut Body<'_>,
         expr: &mut Expr,
         eqns: &[usize],
-        shape: &Shape,
-        arrange: &dyn Fn(View) -> View,
+        space: &Space,
     ) {
         for &i in eqns {
             let eqn = &body.program.eqns()[i];
-            let mut inputs = Vec::new();
-            for &atom in &eqn.inputs {
-                let fetched = match atom {
-                    Atom::Var(var) if expr.defined(var).is_none() => Some(self.value(body, atom)),
-                    _ => None,
-                };
-                inputs.push(expr.read(atom, |_| {
-                    let value = fetched.expect("internal: fetched above");
-                    spread(value, shape).map(|view| arrange(view.clone()))
-                }));
-            }
+            let read = |&atom: &Atom| self.read(body, expr, atom, space);
+            let inputs: Vec<Val> = eqn.inputs.iter().map(read).collect();
             expr.compute(body.program, eqn, &inputs);
         }
+    }
+
+    /// The value of what an equation reads: what the kernel knows it to be, or a load.
+    pub(super) fn read(
+        &mut self,
+        body: &mut Body<'_>,
+        expr: &mut Expr,
+        atom: Atom,
+        space: &Space,
+    ) -> Val {
+        let fetched = match atom {
+            Atom::Var(var) if expr.defined(var).is_none() => Some(self.value(body, atom)),
+            _ => None,
+        };
+        expr.read(atom, |_| {
+            let value = fetched.expect("internal: fetched above");
+            spread(value, &space.shape).map(|view| space.arrange(view))
+        })
     }
 
     /// The stores of what is read outside of kernel `c`.
@@ -90,7 +98,7 @@ impl Lowerer {
         expr: &Expr,
         c: usize,
         eqns: &[usize],
-        arrange: &dyn Fn(View) -> View,
+        space: &Space,
     ) -> Vec<Store> {
         let mut stores = Vec::new();
         for &i in eqns {
@@ -100,7 +108,7 @@ impl Lowerer {
                 }
                 let value = expr.defined(var).expect("internal: computed here");
                 for to in self.destinations(body, var) {
-                    stores.push(Store { value, to: arrange(to) });
+                    stores.push(Store { value, to: space.arrange(&to) });
                 }
             }
         }

@@ -8,6 +8,7 @@ use rondeau_machine::code::{Gemm, Mat, Node, Pack, Packed, Product, Stmt, Terms,
 
 use super::Lowerer;
 use super::body::Body;
+use super::dims::Space;
 use super::values::spread;
 use crate::buffer::{DType, Shape};
 use crate::compile::cluster::{Cluster, MatShape};
@@ -37,15 +38,10 @@ impl Lowerer {
         cluster: &Cluster,
         mat: MatShape,
     ) {
-        let arrange = move |view: View| match view.strides.len() {
-            1 => {
-                let col = view.strides[0];
-                view.strides(vec![0, col])
-            }
-            _ => view,
+        let space = match mat.rank {
+            1 => Space::of_row(mat.cols),
+            _ => Space::of(&[mat.rows, mat.cols].into()),
         };
-        let shape: Shape =
-            if mat.rank == 1 { [mat.cols].into() } else { [mat.rows, mat.cols].into() };
         let mut expr = Expr::default();
         let mut products = Vec::new();
         let mut done = Vec::new();
@@ -70,23 +66,18 @@ impl Lowerer {
             {
                 let value = self.value(body, other);
                 let view = self.stored(&value, body.program.aval(other).rank());
-                let view = spread(Value::Stored(view), &shape).stored().clone();
+                let view = spread(Value::Stored(view), &space.shape).stored().clone();
                 product.init = Some(expr.loads.len() as u32);
-                expr.loads.push(arrange(view));
+                expr.loads.push(space.arrange(&view));
                 expr.define(body.program.eqns()[sum].outputs[0], val);
                 done.push(sum);
             }
             products.push(product);
         }
         let rest: Vec<usize> = cluster.eqns.iter().copied().filter(|i| !done.contains(i)).collect();
-        self.compute(body, &mut expr, &rest, &shape, &arrange);
-        for node in &mut expr.nodes {
-            // A vector is the one row of the kernel.
-            if let (Node::Iota { dim, .. }, 1) = (node, mat.rank) {
-                *dim += 1;
-            }
-        }
-        let stores = self.stores(body, &expr, c, &cluster.eqns, &arrange);
+        self.compute(body, &mut expr, &rest, &space);
+        space.count_by_dims(&mut expr.nodes);
+        let stores = self.stores(body, &expr, c, &cluster.eqns, &space);
         let (rows, cols) = (mat.rows, mat.cols);
         self.note(format!(
             "mat [{rows}, {cols}]: {} products of depth {}, {} nodes, {} loads, {} stores",

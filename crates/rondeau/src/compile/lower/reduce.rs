@@ -8,13 +8,12 @@ use rondeau_machine::code::{
 
 use super::Lowerer;
 use super::body::Body;
-use super::dims::{collapse_reduce, count_by_loops, move_last, step_by_loops};
-use super::values::spread;
+use super::dims::{Space, collapse_reduce, count_by_loops, move_last, step_by_loops};
 use crate::buffer::Shape;
 use crate::compile::cluster::Cluster;
 use crate::compile::expr::Expr;
 use crate::compile::place;
-use crate::ir::{Atom, Aval, Eqn};
+use crate::ir::{Aval, Eqn};
 use crate::prim::{self, Fold, Prim};
 
 impl Lowerer {
@@ -26,74 +25,67 @@ impl Lowerer {
         shape: &Shape,
         axes: &[usize],
     ) {
+        let mut folded = axes.to_vec();
+        folded.sort_unstable();
         let kept: Vec<usize> = (0..shape.rank()).filter(|axis| !axes.contains(axis)).collect();
-        let mut sorted = axes.to_vec();
-        sorted.sort_unstable();
-        let order = [&kept[..], &sorted].concat();
-        let is_fold = |&&i: &&usize| {
+        let order = [&kept[..], &folded].concat();
+        let space = Space::permuted(shape, &order);
+        let is_fold = |&i: &usize| {
             matches!(body.program.eqns()[i].prim, Prim::Reduce(_) | Prim::ArgReduce(_))
         };
-        let folds: Vec<usize> = cluster.eqns.iter().filter(is_fold).copied().collect();
-        let rest: Vec<usize> =
-            cluster.eqns.iter().copied().filter(|i| !folds.contains(i)).collect();
+        let (folds, rest): (Vec<usize>, Vec<usize>) = cluster.eqns.iter().partition(|i| is_fold(i));
+        let folds: Vec<&Eqn> = folds.iter().map(|&i| &body.program.eqns()[i]).collect();
         let mut expr = Expr::default();
-        let arranged = order.clone();
-        let arrange = move |view: View| {
-            let strides = arranged.iter().map(|&axis| view.strides[axis]).collect::<Vec<_>>();
-            view.strides(strides)
-        };
-        self.compute(body, &mut expr, &rest, shape, &arrange);
-        let mut outputs = Vec::new();
-        for &i in &folds {
-            let eqn = &body.program.eqns()[i];
-            let atom = eqn.inputs[0];
-            let fetched = match atom {
-                Atom::Var(var) if expr.defined(var).is_none() => Some(self.value(body, atom)),
-                _ => None,
-            };
-            let value = expr.read(atom, |_| {
-                let value = fetched.expect("internal: fetched above");
-                spread(value, shape).map(|view| arrange(view.clone()))
-            });
-            let combine = match &eqn.prim {
-                Prim::Reduce(reduce) => combine(reduce.fold),
-                Prim::ArgReduce(reduce) if reduce.greatest => Combine::ArgMax,
-                _ => Combine::ArgMin,
-            };
-            let to = self.destination(body, eqn.outputs[0]);
-            outputs.push(Reduction { combine, value, to });
-        }
-        for node in &mut expr.nodes {
-            if let Node::Iota { dim, .. } = node {
-                let at = order.iter().position(|&axis| axis == *dim as usize);
-                *dim = at.expect("internal: an axis of the shape") as u32;
-            }
-        }
+        self.compute(body, &mut expr, &rest, &space);
+        let fold = |eqn: &&Eqn| self.reduction(body, &mut expr, eqn, &space);
+        let mut outputs: Vec<Reduction> = folds.iter().map(fold).collect();
+        space.count_by_dims(&mut expr.nodes);
         let sizes = |axes: &[usize]| axes.iter().map(|&axis| shape[axis]).collect::<Vec<_>>();
         if shape.rank() > MAX_DIMS {
-            // More axes than a kernel has: laid out densely, those that go are one.
-            let dense = Shape::from(sizes(&order));
-            let (mut stores, mut loads) = (Vec::new(), Expr::default());
-            for (output, &i) in outputs.iter_mut().zip(&folds) {
-                let dtype = body.program.aval(body.program.eqns()[i].inputs[0]).dtype;
-                let to = self.temporary(&Aval::new(dtype, dense.clone()));
-                stores.push(Store { value: output.value, to: to.clone() });
-                output.value = loads.load(to);
-            }
-            let computed = std::mem::replace(&mut expr, loads);
-            self.emit_map(&dense, computed, stores);
+            let avals = folds.iter().map(|eqn| body.program.aval(eqn.inputs[0]));
+            let dense = avals.map(|aval| Aval::new(aval.dtype, sizes(&order)));
+            expr = self.densely(expr, &mut outputs, &dense.collect::<Vec<_>>());
         }
-        let stmt = Reduce {
+        self.emit_reduce(Reduce {
             dims: sizes(&kept),
-            reduced: sizes(&sorted),
+            reduced: sizes(&folded),
             loads: expr.loads,
             dag: expr.nodes,
             outputs,
-        };
-        self.emit_reduce(stmt);
-        for &i in &folds {
-            self.copy_on(body, body.program.eqns()[i].outputs[0]);
+        });
+        for eqn in folds {
+            self.copy_on(body, eqn.outputs[0]);
         }
+    }
+
+    /// One fold of a kernel, with what it reads.
+    fn reduction(
+        &mut self,
+        body: &mut Body<'_>,
+        expr: &mut Expr,
+        eqn: &Eqn,
+        space: &Space,
+    ) -> Reduction {
+        let value = self.read(body, expr, eqn.inputs[0], space);
+        let combine = match &eqn.prim {
+            Prim::Reduce(reduce) => combine(reduce.fold),
+            Prim::ArgReduce(reduce) if reduce.greatest => Combine::ArgMax,
+            _ => Combine::ArgMin,
+        };
+        Reduction { combine, value, to: self.destination(body, eqn.outputs[0]) }
+    }
+
+    /// Computes what is folded into memory of these types, where the axes that go are one: there
+    /// are more axes than a kernel has. What is left to compute are loads.
+    fn densely(&mut self, expr: Expr, outputs: &mut [Reduction], avals: &[Aval]) -> Expr {
+        let (mut stores, mut loads) = (Vec::new(), Expr::default());
+        for (output, aval) in outputs.iter_mut().zip(avals) {
+            let to = self.temporary(aval);
+            stores.push(Store { value: output.value, to: to.clone() });
+            output.value = loads.load(to);
+        }
+        self.emit_map(&avals[0].shape, expr, stores);
+        loads
     }
 
     /// Appends a fold; loops take the place of the dimensions beyond the most that a kernel has.
