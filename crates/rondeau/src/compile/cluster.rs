@@ -66,6 +66,13 @@ pub(super) struct Cluster {
     pub(super) eqns: Vec<usize>,
 }
 
+impl Cluster {
+    /// Whether an equation is part of the kernel.
+    pub(super) fn has(&self, eqn: usize) -> bool {
+        self.eqns.binary_search(&eqn).is_ok()
+    }
+}
+
 /// What an equation is for the purpose of grouping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Class {

@@ -69,15 +69,10 @@ impl<'a> Body<'a> {
         &self.program.eqns()[self.binder[var.index()].expect("internal: bound")]
     }
 
-    /// Whether an equation is part of kernel `c`.
-    pub(super) fn is_in(&self, eqn: usize, c: usize) -> bool {
-        self.cluster_of[eqn] == Some(c)
-    }
-
-    /// Whether some equation outside of kernel `c`, or a target, reads the variable.
-    pub(super) fn is_read_outside(&self, var: Var, c: usize) -> bool {
+    /// Whether some equation outside of a kernel, or a target, reads the variable.
+    pub(super) fn is_read_outside(&self, var: Var, cluster: &Cluster) -> bool {
         self.targets.contains_key(&var)
-            || self.readers[var.index()].iter().any(|&eqn| !self.is_in(eqn, c))
+            || self.readers[var.index()].iter().any(|&eqn| !cluster.has(eqn))
     }
 
     /// What a kernel computes of which an output is a transpose with the same last axis, or which

@@ -15,17 +15,11 @@ use crate::ir::Atom;
 
 impl Lowerer {
     /// Writes a kernel that is elementwise over `shape`.
-    pub(super) fn map_cluster(
-        &mut self,
-        body: &mut Body<'_>,
-        c: usize,
-        cluster: &Cluster,
-        shape: &Shape,
-    ) {
+    pub(super) fn map_cluster(&mut self, body: &mut Body<'_>, cluster: &Cluster, shape: &Shape) {
         let space = Space::of(shape);
         let mut expr = Expr::default();
         self.compute(body, &mut expr, &cluster.eqns, &space);
-        let stores = self.stores(body, &expr, c, &cluster.eqns, &space);
+        let stores = self.stores(body, &expr, cluster, &space);
         self.emit_map(shape, expr, stores);
     }
 
@@ -91,19 +85,18 @@ impl Lowerer {
         })
     }
 
-    /// The stores of what is read outside of kernel `c`.
+    /// The stores of what is read outside of a kernel.
     pub(super) fn stores(
         &mut self,
         body: &mut Body<'_>,
         expr: &Expr,
-        c: usize,
-        eqns: &[usize],
+        cluster: &Cluster,
         space: &Space,
     ) -> Vec<Store> {
         let mut stores = Vec::new();
-        for &i in eqns {
+        for &i in &cluster.eqns {
             for &var in &body.program.eqns()[i].outputs {
-                if !body.is_read_outside(var, c) {
+                if !body.is_read_outside(var, cluster) {
                     continue;
                 }
                 let value = expr.defined(var).expect("internal: computed here");

@@ -110,10 +110,10 @@ impl Lowerer {
                 None => copies.push((atom, target)),
             }
         }
-        for (c, cluster) in clusters.iter().enumerate() {
+        for cluster in &clusters {
             match &cluster.kind {
-                Kind::Map(shape) => self.map_cluster(&mut body, c, cluster, shape),
-                Kind::Mat(shape) => self.mat_cluster(&mut body, c, cluster, *shape),
+                Kind::Map(shape) => self.map_cluster(&mut body, cluster, shape),
+                Kind::Mat(shape) => self.mat_cluster(&mut body, cluster, *shape),
                 Kind::Reduce(shape, axes) => self.reduce_cluster(&mut body, cluster, shape, axes),
                 Kind::Alone => self.alone(&mut body, cluster),
             }

@@ -31,13 +31,7 @@ pub(super) struct PackKey {
 
 impl Lowerer {
     /// Writes a kernel of products with weights, and what is elementwise over their shape.
-    pub(super) fn mat_cluster(
-        &mut self,
-        body: &mut Body<'_>,
-        c: usize,
-        cluster: &Cluster,
-        mat: MatShape,
-    ) {
+    pub(super) fn mat_cluster(&mut self, body: &mut Body<'_>, cluster: &Cluster, mat: MatShape) {
         let space = match mat.rank {
             1 => Space::of_row(mat.cols),
             _ => Space::of(&[mat.rows, mat.cols].into()),
@@ -62,7 +56,7 @@ impl Lowerer {
             // Many rows would wait for the memory that they start from.
             if (self.scope() == 0 || mat.rows == 1)
                 && let Some((sum, other)) = body.sum_after(whole)
-                && body.is_in(sum, c)
+                && cluster.has(sum)
             {
                 let value = self.value(body, other);
                 let view = self.stored(&value, body.program.aval(other).rank());
@@ -77,7 +71,7 @@ impl Lowerer {
         let rest: Vec<usize> = cluster.eqns.iter().copied().filter(|i| !done.contains(i)).collect();
         self.compute(body, &mut expr, &rest, &space);
         space.count_by_dims(&mut expr.nodes);
-        let stores = self.stores(body, &expr, c, &cluster.eqns, &space);
+        let stores = self.stores(body, &expr, cluster, &space);
         let (rows, cols) = (mat.rows, mat.cols);
         self.note(format!(
             "mat [{rows}, {cols}]: {} products of depth {}, {} nodes, {} loads, {} stores",
