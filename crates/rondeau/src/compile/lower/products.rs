@@ -4,12 +4,13 @@
 //! Axes are gathered into rows and columns here; when many rows become a loop, `steps` knows, and in
 //! which order terms are summed, the primitive and the machine.
 
-use rondeau_machine::code::{Gemm, Mat, Node, Pack, Packed, Product, Stmt, Terms, View, Weights};
+use rondeau_machine::code::{
+    Gemm, Mat, Node, Pack, Packed, Product, Stmt, Store, Terms, View, Weights,
+};
 
 use super::Lowerer;
 use super::body::Body;
 use super::dims::Space;
-use super::values::spread;
 use crate::buffer::{DType, Shape};
 use crate::compile::cluster::{Cluster, MatShape};
 use crate::compile::expr::Expr;
@@ -29,6 +30,13 @@ pub(super) struct PackKey {
     layout: (usize, usize, usize),
 }
 
+/// An input of a product with weights, and its axis of terms.
+#[derive(Clone, Copy)]
+struct Side {
+    input: usize,
+    axis: usize,
+}
+
 impl Lowerer {
     /// Writes a kernel of products with weights, and what is elementwise over their shape.
     pub(super) fn mat_cluster(&mut self, body: &mut Body<'_>, cluster: &Cluster, mat: MatShape) {
@@ -37,41 +45,69 @@ impl Lowerer {
             _ => Space::of(&[mat.rows, mat.cols].into()),
         };
         let mut expr = Expr::default();
-        let mut products = Vec::new();
-        let mut done = Vec::new();
-        let all = body.summed(&cluster.eqns);
-        let panel = panel_for(body.program, mat, all.iter().flat_map(|summed| &summed.dots));
-        for summed in &all {
-            let terms = summed.dots.iter().map(|&i| {
-                let eqn = &body.program.eqns()[i];
-                let Prim::DotGeneral(dot) = &eqn.prim else { unreachable!("internal: a product") };
-                self.terms(body, eqn, dot, mat, panel)
-            });
-            let terms: Vec<Terms> = terms.collect();
-            let mut product = Product { terms, init: None };
-            let val = expr.push(Node::Product(products.len() as u32));
-            let whole = *summed.eqns.last().expect("internal: a product at least");
-            expr.define(body.program.eqns()[whole].outputs[0], val);
-            done.extend(&summed.eqns);
-            // Many rows would wait for the memory that they start from.
-            if (self.scope() == 0 || mat.rows == 1)
-                && let Some((sum, other)) = body.sum_after(whole)
-                && cluster.has(sum)
-            {
-                let value = self.value(body, other);
-                let view = self.stored(&value, body.program.aval(other).rank());
-                let view = spread(Value::Stored(view), &space.shape).stored().clone();
-                product.init = Some(expr.loads.len() as u32);
-                expr.loads.push(space.arrange(&view));
-                expr.define(body.program.eqns()[sum].outputs[0], val);
-                done.push(sum);
-            }
-            products.push(product);
-        }
+        let (products, done) = self.products(body, &mut expr, cluster, mat, &space);
         let rest: Vec<usize> = cluster.eqns.iter().copied().filter(|i| !done.contains(i)).collect();
         self.compute(body, &mut expr, &rest, &space);
         space.count_by_dims(&mut expr.nodes);
         let stores = self.stores(body, &expr, cluster, &space);
+        self.emit_mat(mat, products, expr, stores);
+    }
+
+    /// The products of a kernel, as nodes of its DAG; and the equations that they compute.
+    fn products(
+        &mut self,
+        body: &mut Body<'_>,
+        expr: &mut Expr,
+        cluster: &Cluster,
+        mat: MatShape,
+        space: &Space,
+    ) -> (Vec<Product>, Vec<usize>) {
+        let eqns = body.program.eqns();
+        let all = body.summed(&cluster.eqns);
+        let panel = panel_for(body.program, mat, all.iter().flat_map(|summed| &summed.dots));
+        let (mut products, mut done) = (Vec::new(), Vec::new());
+        for summed in &all {
+            let terms = summed.dots.iter().map(|&i| self.terms(body, &eqns[i], mat, panel));
+            let mut product = Product { terms: terms.collect(), init: None };
+            let val = expr.push(Node::Product(products.len() as u32));
+            let whole = *summed.eqns.last().expect("internal: a product at least");
+            expr.define(eqns[whole].outputs[0], val);
+            done.extend(&summed.eqns);
+            // Many rows would wait for the memory that they start from.
+            let may_start = self.scope() == 0 || mat.rows == 1;
+            let start = body.sum_after(whole).filter(|&(sum, _)| may_start && cluster.has(sum));
+            if let Some((sum, other)) = start {
+                let view = self.operand_over(body, other, &space.shape);
+                product.init = Some(expr.loads.len() as u32);
+                expr.loads.push(space.arrange(&view));
+                expr.define(eqns[sum].outputs[0], val);
+                done.push(sum);
+            }
+            products.push(product);
+        }
+        (products, done)
+    }
+
+    /// One product as terms of a `Mat`, its weights packed before the loop in which they stay the
+    /// same.
+    fn terms(&mut self, body: &mut Body<'_>, eqn: &Eqn, mat: MatShape, panel: usize) -> Terms {
+        let views = [0, 1].map(|i| self.operand(body, eqn.inputs[i]).0);
+        let [source, weights] = sides(body.program, eqn);
+        let depth = body.program.aval(eqn.inputs[source.input]).shape[source.axis];
+        // Along the terms, and across them; a vector is one row.
+        let strides = |side: Side| match views[side.input].strides[..] {
+            [term] => [term, 0],
+            ref strides => [strides[side.axis], strides[1 - side.axis]],
+        };
+        let ([term, row], [weight, col]) = (strides(source), strides(weights));
+        let source = views[source.input].clone().strides(vec![row, term]);
+        let weights = views[weights.input].clone().strides(vec![weight, col]);
+        let layout = Packed { dtype: machine_dtype(mat.dtype), depth, cols: mat.cols, panel };
+        Terms { depth, source, weights: self.packed(weights, layout, mat.dtype) }
+    }
+
+    /// Appends a kernel of products.
+    fn emit_mat(&mut self, mat: MatShape, products: Vec<Product>, expr: Expr, stores: Vec<Store>) {
         let (rows, cols) = (mat.rows, mat.cols);
         self.note(format!(
             "mat [{rows}, {cols}]: {} products of depth {}, {} nodes, {} loads, {} stores",
@@ -86,48 +122,10 @@ impl Lowerer {
             0 => 1,
             _ => Mat::chains_for(rows, cols, products.len()),
         };
-        let stmt = Mat { rows, cols, chains, products, loads: expr.loads, dag: expr.nodes, stores };
-        self.touch(stmt.loads.iter().chain(stmt.stores.iter().map(|store| &store.to)));
-        for terms in stmt.products.iter().flat_map(|product| &product.terms) {
-            self.memory.touch(terms.source.buffer);
-            match &terms.weights {
-                Weights::Packed(view, _) | Weights::Strided(view) => {
-                    self.memory.touch(view.buffer);
-                }
-            }
-        }
-        self.emit(Stmt::Mat(stmt));
-    }
-
-    /// One product as terms of a `Mat`, its weights packed before the loop in which they stay the
-    /// same.
-    fn terms(
-        &mut self,
-        body: &mut Body<'_>,
-        eqn: &Eqn,
-        dot: &prim::DotGeneral,
-        mat: MatShape,
-        panel: usize,
-    ) -> Terms {
-        let [lhs, rhs] = [0, 1].map(|i| {
-            let value = self.value(body, eqn.inputs[i]);
-            let rank = body.program.aval(eqn.inputs[i]).rank();
-            self.stored(&value, rank)
-        });
-        let avals = [0, 1].map(|i| body.program.aval(eqn.inputs[i]));
-        let depth = avals[0].shape[dot.lhs_contract[0]];
-        let (lk, rk) = (dot.lhs_contract[0], dot.rhs_contract[0]);
-        let (source, sk, weights, wk) = match source_of(body.program, eqn) {
-            0 => (lhs, lk, rhs, rk),
-            _ => (rhs, rk, lhs, lk),
-        };
-        let row = if source.strides.len() == 2 { source.strides[1 - sk] } else { 0 };
-        let source_strides = vec![row, source.strides[sk]];
-        let weight_strides = vec![weights.strides[wk], weights.strides[1 - wk]];
-        let source = source.strides(source_strides);
-        let weights = weights.strides(weight_strides);
-        let layout = Packed { dtype: machine_dtype(mat.dtype), depth, cols: mat.cols, panel };
-        Terms { depth, source, weights: self.packed(weights, layout, mat.dtype) }
+        let (loads, dag) = (expr.loads, expr.nodes);
+        let stmt = Stmt::Mat(Mat { rows, cols, chains, products, loads, dag, stores });
+        stmt.views(&mut |view, _| self.memory.touch(view.buffer));
+        self.emit(stmt);
     }
 
     /// Weights in that layout, or where they are if they change with each step.
@@ -183,9 +181,7 @@ impl Lowerer {
         let init = sum.map(|sum| {
             let other = sum.inputs.iter().find(|atom| **atom != Atom::Var(product));
             let other = *other.expect("internal: a sum of the product and something else");
-            let value = self.value(body, other);
-            let view = self.stored(&value, body.program.aval(other).rank());
-            spread(Value::Stored(view), &out_shape).stored().clone()
+            self.operand_over(body, other, &out_shape)
         });
         let to = self.destination(body, out);
         let free = |rank: usize, contract: &[usize], batch: &[usize]| -> Vec<usize> {
@@ -299,20 +295,27 @@ impl Lowerer {
     }
 }
 
-/// Which input of a product is its source: the vector, or of two matrices the left one.
-fn source_of(program: &Program, eqn: &Eqn) -> usize {
-    let ranks = [0, 1].map(|i| program.aval(eqn.inputs[i]).rank());
-    usize::from(ranks == [2, 1])
+/// The source and the weights of a product: the source is the vector, or of two matrices the left
+/// one.
+fn sides(program: &Program, eqn: &Eqn) -> [Side; 2] {
+    let Prim::DotGeneral(dot) = &eqn.prim else {
+        panic!("internal: {} of weights", eqn.prim.name())
+    };
+    let lhs = Side { input: 0, axis: dot.lhs_contract[0] };
+    let rhs = Side { input: 1, axis: dot.rhs_contract[0] };
+    match [0, 1].map(|i| program.aval(eqn.inputs[i]).rank()) {
+        [2, 1] => [rhs, lhs],
+        _ => [lhs, rhs],
+    }
 }
 
 /// The columns of a panel that suit all of these products of one kernel.
 fn panel_for<'a>(program: &Program, mat: MatShape, dots: impl Iterator<Item = &'a usize>) -> usize {
     let source = |&i: &usize| {
         let eqn = &program.eqns()[i];
-        let side = source_of(program, eqn);
-        let Prim::DotGeneral(dot) = &eqn.prim else { unreachable!("internal: a product") };
-        let axis = [&dot.lhs_contract, &dot.rhs_contract][side][0];
-        (eqn.inputs[side], program.aval(eqn.inputs[side]).shape[axis])
+        let [source, _] = sides(program, eqn);
+        let atom = eqn.inputs[source.input];
+        (atom, program.aval(atom).shape[source.axis])
     };
     let sources: Vec<(Atom, usize)> = dots.map(source).collect();
     let sharing = |one: &(Atom, usize)| sources.iter().filter(|other| other.0 == one.0).count();

@@ -66,6 +66,12 @@ impl Lowerer {
         (self.stored(&value, aval.rank()), aval)
     }
 
+    /// A value in memory with the axes of `shape`.
+    pub(super) fn operand_over(&mut self, body: &mut Body<'_>, atom: Atom, shape: &Shape) -> View {
+        let (view, _) = self.operand(body, atom);
+        spread(Value::Stored(view), shape).stored().clone()
+    }
+
     /// Values as the inputs of an inner program.
     pub(super) fn inner_values(&mut self, body: &mut Body<'_>, atoms: &[Atom]) -> Vec<Value> {
         let values: Vec<Value> = atoms.iter().map(|&atom| self.value(body, atom)).collect();
