@@ -10,7 +10,7 @@ use rondeau_machine::code::{
 
 use super::Lowerer;
 use super::body::Body;
-use super::dims::Space;
+use super::dims::{Space, step_by_loops};
 use crate::buffer::{DType, Shape};
 use crate::compile::cluster::{Cluster, MatShape};
 use crate::compile::expr::Expr;
@@ -35,6 +35,71 @@ pub(super) struct PackKey {
 struct Side {
     input: usize,
     axis: usize,
+}
+
+/// The axes of an array as a batch of matrices, which have one stride for their rows and one for
+/// their columns.
+struct Axes {
+    batch: Vec<usize>,
+    rows: Vec<usize>,
+    cols: Vec<usize>,
+}
+
+impl Axes {
+    /// So many axes of the batch, then of the rows, then of the columns.
+    fn in_order(n_batch: usize, n_rows: usize, n_cols: usize) -> Axes {
+        let span = |from: usize, n: usize| (from..from + n).collect();
+        Axes {
+            batch: span(0, n_batch),
+            rows: span(n_batch, n_rows),
+            cols: span(n_batch + n_rows, n_cols),
+        }
+    }
+
+    /// The numbers of rows and columns.
+    fn sizes(&self, shape: &Shape) -> [usize; 2] {
+        [&self.rows, &self.cols].map(|axes| axes.iter().map(|&axis| shape[axis]).product())
+    }
+
+    /// A view with the axes (batch.., rows, columns), if the axes of each merge.
+    fn matrix(&self, view: &View, shape: &Shape) -> Option<View> {
+        let mut strides: Vec<i64> = self.batch.iter().map(|&axis| view.strides[axis]).collect();
+        strides.push(place::merged_stride(view, shape, &self.rows)?);
+        strides.push(place::merged_stride(view, shape, &self.cols)?);
+        Some(view.clone().strides(strides))
+    }
+
+    /// The same of an array in row-major order, whose axes are in order.
+    fn of_dense(&self, view: &View, shape: &Shape) -> View {
+        self.matrix(view, shape).expect("internal: dense arrays are matrices")
+    }
+}
+
+/// The axes of both sides of a product and of its result.
+struct ProductAxes {
+    a: Axes,
+    b: Axes,
+    out: Axes,
+}
+
+impl ProductAxes {
+    fn of(dot: &DotGeneral, a_rank: usize, b_rank: usize) -> ProductAxes {
+        let free = |rank: usize, contract: &[usize], batch: &[usize]| -> Vec<usize> {
+            (0..rank).filter(|axis| !contract.contains(axis) && !batch.contains(axis)).collect()
+        };
+        let a = Axes {
+            batch: dot.lhs_batch.clone(),
+            rows: free(a_rank, &dot.lhs_contract, &dot.lhs_batch),
+            cols: dot.lhs_contract.clone(),
+        };
+        let b = Axes {
+            batch: dot.rhs_batch.clone(),
+            rows: dot.rhs_contract.clone(),
+            cols: free(b_rank, &dot.rhs_contract, &dot.rhs_batch),
+        };
+        let out = Axes::in_order(a.batch.len(), a.rows.len(), b.cols.len());
+        ProductAxes { a, b, out }
+    }
 }
 
 impl Lowerer {
@@ -174,35 +239,26 @@ impl Lowerer {
         sum: Option<&Eqn>,
     ) {
         let product = eqn.outputs[0];
-        let out = sum.map_or(product, |sum| sum.outputs[0]);
-        let out_shape = body.program.var_aval(product).shape.clone();
+        let out = body.program.var_aval(product).clone();
         let (a, a_aval) = self.operand(body, eqn.inputs[0]);
         let (b, b_aval) = self.operand(body, eqn.inputs[1]);
         let init = sum.map(|sum| {
             let other = sum.inputs.iter().find(|atom| **atom != Atom::Var(product));
             let other = *other.expect("internal: a sum of the product and something else");
-            self.operand_over(body, other, &out_shape)
+            self.operand_over(body, other, &out.shape)
         });
-        let to = self.destination(body, out);
-        let free = |rank: usize, contract: &[usize], batch: &[usize]| -> Vec<usize> {
-            (0..rank).filter(|axis| !contract.contains(axis) && !batch.contains(axis)).collect()
-        };
-        let a_free = free(a_aval.rank(), &dot.lhs_contract, &dot.lhs_batch);
-        let b_free = free(b_aval.rank(), &dot.rhs_contract, &dot.rhs_batch);
-        let n_batch = dot.lhs_batch.len();
-        let span = |from: usize, n: usize| (from..from + n).collect::<Vec<usize>>();
-        let rows = span(n_batch, a_free.len());
-        let cols = span(n_batch + a_free.len(), b_free.len());
-        // Each side becomes a matrix, by one stride for its rows and one for its columns.
-        let b = self.matrix(b, &b_aval, &dot.rhs_batch, &dot.rhs_contract, &b_free);
-        let order = DotGeneral::order([a_free.len(), b_free.len()]);
-        if n_batch == 0 && self.scope() == 0 {
+        let to = self.destination(body, sum.unwrap_or(eqn).outputs[0]);
+        let axes = ProductAxes::of(dot, a_aval.rank(), b_aval.rank());
+        let ([m, k], [_, n]) = (axes.a.sizes(&a_aval.shape), axes.b.sizes(&b_aval.shape));
+        let order = DotGeneral::order([axes.a.rows.len(), axes.b.cols.len()]);
+        let b = self.matrix(b, &b_aval, &axes.b);
+        if axes.out.batch.is_empty() && self.scope() == 0 {
             let by_rows = ByRows {
                 a: (&a, &a_aval.shape),
-                a_free: &a_free,
-                a_contract: &dot.lhs_contract,
-                cols: b_free.iter().map(|&axis| b_aval.shape[axis]).product(),
-                out: &out_shape,
+                a_free: &axes.a.rows,
+                a_contract: &axes.a.cols,
+                cols: n,
+                out: &out.shape,
                 init: init.as_ref(),
                 to: &to,
                 order,
@@ -211,55 +267,34 @@ impl Lowerer {
                 return self.by_steps(&steps, b, a_aval.dtype);
             }
         }
-        let a = self.matrix(a, &a_aval, &dot.lhs_batch, &a_free, &dot.lhs_contract);
-        let batch_axes = span(0, n_batch);
-        let aval = body.program.var_aval(product).clone();
-        let init = init.map(|view| self.matrix(view, &aval, &batch_axes, &rows, &cols));
-        let target = matrix_view(&to, &out_shape, &batch_axes, &rows, &cols);
-        let direct = target.clone().unwrap_or_else(|| {
-            let dense = self.temporary(&aval);
-            matrix_view(&dense, &out_shape, &batch_axes, &rows, &cols)
-                .expect("internal: dense arrays are matrices")
-        });
-        let count = |shape: &Shape, axes: &[usize]| axes.iter().map(|&i| shape[i]).product();
-        let (m, n, k): (usize, usize, usize) = (
-            count(&a_aval.shape, &a_free),
-            count(&b_aval.shape, &b_free),
-            count(&a_aval.shape, &dot.lhs_contract),
-        );
-        self.touch([&a, &b, &direct].into_iter().chain(init.as_ref()));
-        self.note(format!(
-            "gemm [{m}, {k}]·[{k}, {n}]{}",
-            if n_batch > 0 { ", batched" } else { "" }
-        ));
-        let batch: Vec<usize> = out_shape[..n_batch].to_vec();
-        if out_shape.count() > 0 {
-            let level = self.level();
-            let moved = |view: &View| {
-                let (batch_strides, matrix) = view.strides.split_at(n_batch);
-                let still = View { strides: matrix.to_vec(), ..view.clone() };
-                let step =
-                    |view: View, (i, &stride): (usize, &i64)| view.advance(level + i, stride);
-                batch_strides.iter().enumerate().fold(still, step)
-            };
-            let gemm = Gemm {
-                m,
-                n,
-                k,
-                a: moved(&a),
-                b: moved(&b),
-                init: init.as_ref().map(moved),
-                to: moved(&direct),
-                order,
-            };
-            self.emit(Stmt::Gemm(gemm).in_loops(&batch));
+        let a = self.matrix(a, &a_aval, &axes.a);
+        let init = init.map(|view| self.matrix(view, &out, &axes.out));
+        let batch = &out.shape[..axes.out.batch.len()];
+        let gemm = |to: View| Gemm { m, n, k, a, b, init, to, order };
+        match axes.out.matrix(&to, &out.shape) {
+            Some(to) => self.emit_gemm(gemm(to), batch),
+            None => {
+                let dense = self.temporary(&out);
+                self.emit_gemm(gemm(axes.out.of_dense(&dense, &out.shape)), batch);
+                self.copy(&Value::Stored(dense), &out.shape, to);
+            }
         }
-        if target.is_none() && out_shape.count() > 0 {
-            let shape: Shape = [&batch[..], &[m, n]].concat().into();
-            let result = place::reshape(&direct, &shape, &out_shape);
-            let result = result.expect("internal: dense arrays reshape");
-            self.copy(&Value::Stored(result), &out_shape, to);
+    }
+
+    /// Appends a product; its views have the axes (batch.., rows, columns), and its batch becomes
+    /// loops.
+    fn emit_gemm(&mut self, gemm: Gemm, batch: &[usize]) {
+        let Gemm { m, n, k, .. } = gemm;
+        let mut stmt = Stmt::Gemm(gemm);
+        stmt.views(&mut |view, _| self.memory.touch(view.buffer));
+        let batched = if batch.is_empty() { "" } else { ", batched" };
+        self.note(format!("gemm [{m}, {k}]·[{k}, {n}]{batched}"));
+        if m == 0 || n == 0 || batch.contains(&0) {
+            return;
         }
+        let level = self.level();
+        stmt.views_mut(&mut |view| step_by_loops(view, batch.len(), level));
+        self.emit(stmt.in_loops(batch));
     }
 
     /// A product of many rows, by steps.
@@ -273,25 +308,15 @@ impl Lowerer {
     }
 
     /// A view with the axes (batch.., rows, columns), by a copy if the axes do not merge.
-    fn matrix(
-        &mut self,
-        view: View,
-        aval: &Aval,
-        batch: &[usize],
-        rows: &[usize],
-        cols: &[usize],
-    ) -> View {
-        if let Some(view) = matrix_view(&view, &aval.shape, batch, rows, cols) {
+    fn matrix(&mut self, view: View, aval: &Aval, axes: &Axes) -> View {
+        if let Some(view) = axes.matrix(&view, &aval.shape) {
             return view;
         }
-        let order = [batch, rows, cols].concat();
+        let order = [&axes.batch[..], &axes.rows, &axes.cols].concat();
         let shape: Shape = order.iter().map(|&axis| aval.shape[axis]).collect();
         let permuted = place::transpose(&view, &order);
         let dense = self.densified(&Value::Stored(permuted), &Aval::new(aval.dtype, shape.clone()));
-        let at = |from: usize, n: usize| (from..from + n).collect::<Vec<usize>>();
-        let (nb, nr) = (batch.len(), rows.len());
-        matrix_view(&dense, &shape, &at(0, nb), &at(nb, nr), &at(nb + nr, cols.len()))
-            .expect("internal: dense arrays are matrices")
+        Axes::in_order(axes.batch.len(), axes.rows.len(), axes.cols.len()).of_dense(&dense, &shape)
     }
 }
 
@@ -328,18 +353,4 @@ fn panel_for<'a>(program: &Program, mat: MatShape, dots: impl Iterator<Item = &'
 fn depths(product: &Product) -> String {
     let depths = product.terms.iter().map(|terms| terms.depth.to_string());
     depths.collect::<Vec<_>>().join("+")
-}
-
-/// A view with the axes (batch.., rows, columns), if the axes of each merge.
-fn matrix_view(
-    view: &View,
-    shape: &Shape,
-    batch: &[usize],
-    rows: &[usize],
-    cols: &[usize],
-) -> Option<View> {
-    let mut strides: Vec<i64> = batch.iter().map(|&axis| view.strides[axis]).collect();
-    strides.push(place::merged_stride(view, shape, rows)?);
-    strides.push(place::merged_stride(view, shape, cols)?);
-    Some(View { strides, ..view.clone() })
 }
