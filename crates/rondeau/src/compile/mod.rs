@@ -1,36 +1,27 @@
 //! Program to code: which equations become one kernel, in which order kernels run, and where each
 //! value lives. The language of the code is `rondeau_machine`'s.
 //!
-//! The way through: `flatten` removes calls; `cluster` groups the equations of a body into kernels;
-//! `lower` writes each kernel, with the help of `expr` (arithmetic), `place` (views), `carry` (the
-//! places of a loop's carry) and `steps` (products of many rows); `setup` takes out what calls need
-//! not repeat; `chunk` divides loops over time so that what they leave stays in the caches; `split`
-//! divides what is worth it between threads, with the help of `cut`; `memory` lays temporaries out
-//! in one arena.
+//! The way through: `lower` groups equations into kernels and writes each; `setup` takes out what
+//! calls need not repeat; `chunk` divides loops over time so that what they leave stays in the
+//! caches; `split` divides what is worth it between threads, with the help of `cut`; `memory` lays
+//! temporaries out in one arena.
 
-mod carry;
 mod chunk;
-mod cluster;
 mod cut;
-mod expr;
-mod flatten;
 mod lower;
 mod memory;
-mod place;
 mod setup;
 mod split;
-mod steps;
 
 use std::sync::Arc;
 
-use rondeau_machine::code::{Code, Place};
+use rondeau_machine::code::{Code, Place, View};
 
 pub use chunk::Sizes;
 
 use crate::buffer::DType;
 use crate::ir::{Aval, Program};
 use lower::{Lowerer, Target};
-use place::Value;
 
 /// A program as code, and what a call of it needs to know.
 #[derive(Debug)]
@@ -70,10 +61,10 @@ pub fn compile(program: &Program, n_threads: usize) -> Compiled {
 pub fn compile_with(program: &Program, n_threads: usize, sizes: Sizes) -> Compiled {
     let (inputs, outputs) = (program.input_avals(), program.output_avals());
     let mut lowerer = Lowerer::new();
-    let values: Vec<Value> = inputs
+    let values: Vec<View> = inputs
         .iter()
         .enumerate()
-        .map(|(i, aval)| Value::Stored(lowerer.memory.external(Place::Input(i), aval)))
+        .map(|(i, aval)| lowerer.memory.external(Place::Input(i), aval))
         .collect();
     let targets: Vec<Target> = outputs
         .iter()

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use super::Target;
 use rondeau_machine::code::MAX_TERMS;
 
-use crate::compile::cluster::Cluster;
-use crate::compile::place::Value;
+use super::cluster::Cluster;
+use super::place::Value;
 use crate::ir::{Atom, Eqn, Program, Var};
 use crate::prim::{self, Prim};
 

@@ -5,10 +5,10 @@
 use rondeau_machine::code::{Loop, Stmt, Switch, View, While};
 
 use super::body::Body;
+use super::carry::{Carry, State, state_in};
+use super::place::{self, Value};
 use super::{Lowerer, Target};
 use crate::buffer::DType;
-use crate::compile::carry::{Carry, State, state_in};
-use crate::compile::place::{self, Value};
 use crate::ir::{Atom, Aval, Eqn, Var};
 use crate::prim;
 

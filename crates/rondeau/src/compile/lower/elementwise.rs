@@ -6,11 +6,11 @@ use rondeau_machine::code::{MAX_DIMS, Map, Stmt, Store, Val};
 
 use super::Lowerer;
 use super::body::Body;
+use super::cluster::Cluster;
 use super::dims::{Space, collapse, count_by_loops, step_by_loops};
+use super::expr::Expr;
 use super::values::spread;
 use crate::buffer::Shape;
-use crate::compile::cluster::Cluster;
-use crate::compile::expr::Expr;
 use crate::ir::Atom;
 
 impl Lowerer {

@@ -6,8 +6,8 @@ use rondeau_machine::code::{Combine, Gather, Index, OutOfBounds, Scatter, Stmt, 
 
 use super::Lowerer;
 use super::body::Body;
+use super::place::Value;
 use crate::buffer::{Scalar, Shape};
-use crate::compile::place::Value;
 use crate::ir::{Atom, Eqn};
 use crate::prim::{self, Bounds, Write};
 

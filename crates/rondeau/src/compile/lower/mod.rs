@@ -1,19 +1,27 @@
 //! Writes the kernels of a program: an answer for every primitive.
 //!
-//! Here are the way through a body, kernel by kernel, and the scopes that statements go into. `body`
-//! knows who reads a value, `values` where it is, and `dims` fits a statement to its dimensions. The
-//! other files write one kind of kernel each and must not know each other, but for `elementwise`:
-//! arithmetic is part of most kernels.
+//! Here are the way through a body, kernel by kernel, and the scopes that statements go into. First
+//! `flatten` removes calls, and `cluster` groups the equations of the body into kernels. `body` knows
+//! who reads a value, `values` where it is, `place` which movements only change a view, and `dims`
+//! fits a statement to its dimensions. The other files write one kind of kernel each, with what it
+//! alone needs (`expr`: arithmetic, `steps`: products of many rows, `carry`: the places of a loop's
+//! carry), and must not know each other, but for `elementwise`: arithmetic is part of most kernels.
 
 mod body;
+mod carry;
+mod cluster;
 mod control;
 mod dims;
 mod elementwise;
+mod expr;
+mod flatten;
 mod index;
 mod movement;
+mod place;
 mod products;
 mod reduce;
 mod sort;
+mod steps;
 mod tap;
 mod values;
 
@@ -22,13 +30,13 @@ use std::collections::HashMap;
 use rondeau_machine::code::{Stmt, View};
 
 use self::body::Body;
+use self::cluster::{Around, Cluster, Kind, cluster};
+use self::flatten::flatten;
+use self::place::Value;
 use self::products::PackKey;
 use self::values::CopyKey;
 use super::TapPart;
-use super::cluster::{Around, Cluster, Kind, cluster};
-use super::flatten::flatten;
 use super::memory::Memory;
-use super::place::{self, Value};
 use crate::ir::{Aval, Program};
 use crate::prim::Prim;
 
@@ -76,10 +84,11 @@ impl Lowerer {
     pub(super) fn top(
         &mut self,
         program: &Program,
-        inputs: Vec<Value>,
+        inputs: Vec<View>,
         targets: Vec<Target>,
     ) -> Vec<Stmt> {
         self.scopes.push(Scope::default());
+        let inputs: Vec<Value> = inputs.into_iter().map(Value::Stored).collect();
         let invariant = vec![false; inputs.len()];
         self.body(program, inputs, targets, &invariant);
         self.scopes.pop().expect("internal: pushed above").stmts

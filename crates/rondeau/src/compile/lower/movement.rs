@@ -3,9 +3,9 @@
 
 use super::Lowerer;
 use super::body::Body;
+use super::place;
 use super::values::spread;
 use crate::buffer::Shape;
-use crate::compile::place;
 use crate::ir::Eqn;
 use crate::prim;
 

@@ -10,13 +10,13 @@ use rondeau_machine::code::{
 
 use super::Lowerer;
 use super::body::Body;
+use super::cluster::{Cluster, MatShape};
 use super::dims::{Space, step_by_loops};
+use super::expr::Expr;
+use super::place::{self, Value};
+use super::steps::{ByRows, Steps};
 use crate::buffer::{DType, Shape};
-use crate::compile::cluster::{Cluster, MatShape};
-use crate::compile::expr::Expr;
 use crate::compile::machine_dtype;
-use crate::compile::place::{self, Value};
-use crate::compile::steps::{ByRows, Steps};
 use crate::ir::{Atom, Aval, Eqn, Program};
 use crate::prim::{self, DotGeneral, Prim};
 

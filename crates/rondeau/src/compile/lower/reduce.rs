@@ -8,11 +8,11 @@ use rondeau_machine::code::{
 
 use super::Lowerer;
 use super::body::Body;
+use super::cluster::Cluster;
 use super::dims::{Space, collapse_reduce, count_by_loops, move_last, step_by_loops};
+use super::expr::Expr;
+use super::place;
 use crate::buffer::Shape;
-use crate::compile::cluster::Cluster;
-use crate::compile::expr::Expr;
-use crate::compile::place;
 use crate::ir::{Aval, Eqn};
 use crate::prim::{self, Fold, Prim};
 

@@ -6,8 +6,8 @@ use rondeau_machine::code::{Gather, Index, OutOfBounds, Sort, Stmt, View};
 use super::Lowerer;
 use super::body::Body;
 use super::dims::move_last;
+use super::place;
 use crate::buffer::{DType, Shape};
-use crate::compile::place;
 use crate::ir::{Aval, Eqn};
 use crate::prim;
 

@@ -6,9 +6,9 @@ use rondeau_machine::code::{Stmt, Tap};
 
 use super::Lowerer;
 use super::body::Body;
+use super::place::{self, Value};
 use crate::buffer::DType;
 use crate::compile::TapPart;
-use crate::compile::place::{self, Value};
 use crate::ir::{Aval, Eqn};
 
 impl Lowerer {

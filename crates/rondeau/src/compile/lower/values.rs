@@ -6,9 +6,9 @@ use rondeau_machine::code::{Store, View};
 
 use super::Lowerer;
 use super::body::Body;
+use super::expr::Expr;
+use super::place::{self, Value};
 use crate::buffer::{Scalar, Shape};
-use crate::compile::expr::Expr;
-use crate::compile::place::{self, Value};
 use crate::ir::{Atom, Aval, Var};
 use crate::prim::{self, Prim};
 

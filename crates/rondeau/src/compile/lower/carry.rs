@@ -5,7 +5,7 @@
 
 use rondeau_machine::code::View;
 
-use super::memory::Memory;
+use crate::compile::memory::Memory;
 use crate::ir::{Atom, Aval};
 use crate::prim::Scan;
 

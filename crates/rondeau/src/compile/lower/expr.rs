@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use rondeau_machine::code::{Binary as MBinary, Node, Unary as MUnary, Val, View};
 
-use super::machine_dtype;
 use super::place::Value;
 use crate::buffer::{DType, Scalar};
+use crate::compile::machine_dtype;
 use crate::ir::{Atom, Eqn, Program, Var};
 use crate::prim::{Binary, Prim, Unary};
 
