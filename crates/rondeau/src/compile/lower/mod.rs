@@ -2,10 +2,11 @@
 //!
 //! Here are the way through a body, kernel by kernel, and the scopes that statements go into. First
 //! `flatten` removes calls, and `cluster` groups the equations of the body into kernels. `body` knows
-//! who reads a value, `values` where it is, `place` which movements only change a view, and `dims`
-//! fits a statement to its dimensions. The other files write one kind of kernel each, with what it
-//! alone needs (`expr`: arithmetic, `steps`: products of many rows, `carry`: the places of a loop's
-//! carry), and must not know each other, but for `elementwise`: arithmetic is part of most kernels.
+//! who reads a value, `values` where it is, `place` which movements only change a view, `pack` where
+//! weights are packed, and `dims` fits a statement to its dimensions. The other files write one kind
+//! of kernel each, with what it alone needs (`expr`: arithmetic, `steps`: products of many rows,
+//! `carry`: the places of a loop's carry), and must not know each other, but for `elementwise`:
+//! arithmetic is part of most kernels.
 
 mod body;
 mod carry;
@@ -15,10 +16,12 @@ mod dims;
 mod elementwise;
 mod expr;
 mod flatten;
+mod gemm;
 mod index;
+mod mat;
 mod movement;
+mod pack;
 mod place;
-mod products;
 mod reduce;
 mod sort;
 mod steps;
@@ -32,8 +35,8 @@ use rondeau_machine::code::{Stmt, View};
 use self::body::Body;
 use self::cluster::{Around, Cluster, Kind, cluster};
 use self::flatten::flatten;
+use self::pack::PackKey;
 use self::place::Value;
-use self::products::PackKey;
 use self::values::CopyKey;
 use super::TapPart;
 use super::memory::Memory;
