@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 
-use super::Target;
 use rondeau_machine::code::MAX_TERMS;
 
+use super::Target;
 use super::cluster::Cluster;
 use super::place::Value;
 use crate::ir::{Atom, Eqn, Program, Var};
