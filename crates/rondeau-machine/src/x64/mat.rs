@@ -416,7 +416,7 @@ impl Generator<'_> {
         vectors: &[(usize, bool)],
     ) {
         let Kernel { k, shape, pointers, .. } = kernel;
-        if shape.row_tiles > 1 {
+        if shape.row_tiles > 1 && !kernel.ahead.is_empty() {
             // The first tile of the next panel follows the last one of this.
             pointers.emit_load(&mut self.asm);
             let rows = shape.tile_rows;
