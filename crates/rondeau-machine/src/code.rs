@@ -49,9 +49,8 @@
 //! Every executor computes the same bits (NaNs only as a class). A [`Mat`] sums each product in `chains` chains:
 //! chain `s` sums the terms `k ≡ s (mod chains)` in order of `k` with fused multiply-adds, first those of the first
 //! [`Terms`] and last those of the last; chain 0 starts from `init`, the others from 0; then the upper half of the
-//! chains is added to the lower half until one is left. A
-//! [`Gemm`] of floats sums as [`crate::gemm`] says, one of integers in order of `k`. A [`Reduce`] is defined at
-//! [`Combine`]. DAGs are not contracted.
+//! chains is added to the lower half until one is left. A [`Gemm`] of floats sums as [`crate::gemm`] says, one of
+//! integers in order of `k`. A [`Reduce`] is defined at [`Combine`]. DAGs are not contracted.
 //!
 //! # Hazards
 //!

@@ -670,6 +670,13 @@ impl Sketch {
         BufferId(self.code.buffers.len() as u32 - 1)
     }
 
+    /// Weights in new memory of the arena, which a statement among `packs` takes there.
+    pub(crate) fn packed(&mut self, from: View, layout: Packed, packs: &mut Vec<Stmt>) -> Weights {
+        let to = View::new(self.arena(layout.dtype, layout.len()), layout.dtype);
+        packs.push(Stmt::Pack(Pack { layout, from, to: to.clone() }));
+        Weights::Packed(to, layout)
+    }
+
     /// A view of new memory that `make` provides for a number of elements: dimensions in a random order, some
     /// flipped, gapped or (`broadcast`) of stride 0, moving through `levels`.
     pub(crate) fn view(

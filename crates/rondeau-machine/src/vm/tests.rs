@@ -86,11 +86,8 @@ fn mat(rng: &mut Rng, s: &mut Sketch, levels: &[usize], packs: &mut Vec<Stmt>) -
                 let weights = if rng.below(3) == 0 {
                     Weights::Strided(s.load(rng, dtype, &[depth, cols], levels))
                 } else {
-                    let layout = Packed { dtype, depth, cols, panel };
                     let from = s.load(rng, dtype, &[depth, cols], &[]);
-                    let to = View::new(s.arena(dtype, layout.len()), dtype);
-                    packs.push(Stmt::Pack(Pack { layout, from, to: to.clone() }));
-                    Weights::Packed(to, layout)
+                    s.packed(from, Packed { dtype, depth, cols, panel }, packs)
                 };
                 Terms { depth, source, weights }
             });

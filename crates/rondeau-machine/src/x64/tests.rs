@@ -202,11 +202,8 @@ fn mat(rng: &mut Rng, s: &mut Sketch, levels: &[usize], packs: &mut Vec<Stmt>) -
                 let weights = if rng.below(4) == 0 {
                     Weights::Strided(row_view(s, rng, &[depth, cols], false))
                 } else {
-                    let layout = Packed { dtype, depth, cols, panel };
                     let from = s.load(rng, dtype, &[depth, cols], &[]);
-                    let to = View::new(s.arena(dtype, layout.len()), dtype);
-                    packs.push(Stmt::Pack(Pack { layout, from, to: to.clone() }));
-                    Weights::Packed(to, layout)
+                    s.packed(from, Packed { dtype, depth, cols, panel }, packs)
                 };
                 Terms { depth, source, weights }
             });
@@ -258,13 +255,12 @@ fn big_weights_agree_with_the_twin() {
         let source = View::new(s.input(data), dtype).strides([depth as i64, 1]);
         let panel = Packed::panel_for(dtype, rows, cols, 2, depth);
         let layout = Packed { dtype, depth, cols, panel };
+        let mut packs = vec![];
         let products: Vec<_> = (0..2)
             .map(|_| {
                 let data = rng.data(dtype, depth * cols);
                 let from = View::new(s.input(data), dtype).strides([cols as i64, 1]);
-                let to = View::new(s.arena(dtype, layout.len()), dtype);
-                s.code.body.push(Stmt::Pack(Pack { layout, from, to: to.clone() }));
-                let weights = Weights::Packed(to, layout);
+                let weights = s.packed(from, layout, &mut packs);
                 let terms = vec![Terms { depth, source: source.clone(), weights }];
                 Product { terms, init: None }
             })
@@ -277,6 +273,7 @@ fn big_weights_agree_with_the_twin() {
         let stores = vec![store(0), store(1)];
         let k = Mat { rows, cols, chains, products, loads: vec![], dag, stores };
         assert!(k.weights_bytes() > 2 << 20);
+        s.code.body.extend(packs);
         s.code.body.push(Stmt::Mat(k));
         s.compare(&NATIVE);
     }
